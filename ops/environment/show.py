@@ -127,11 +127,14 @@ def _leaves(model: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
     """Every key of a model that holds no section, with its value."""
     from pydantic import BaseModel
 
+    from ops.core.config.settings import NONE
     from ops.core.config.types import DURATIONS
 
     for name, field in type(model).model_fields.items():
         value, here = getattr(model, name), (*path, name)
-        if isinstance(value, BaseModel):
+        if name in getattr(model, "absent", ()):
+            yield here, NONE, False
+        elif isinstance(value, BaseModel):
             yield from _leaves(value, here)
         elif isinstance(value, dict) and value:
             for key, item in value.items():

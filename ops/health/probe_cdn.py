@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from ops.core.config.settings import Endpoint
 
 
-@health_group("cdn", when_empty="neither cdn: nor a service with invalidate: is configured")
+@health_group(
+    "cdn",
+    when_empty="neither cdn: nor a service with invalidate: is configured",
+    needs=("cdn", "site"),
+)
 def probes(inputs: SweepInputs) -> Iterator[Probe]:
     """Yield the probes; none if neither `cdn:` nor `invalidate:` is configured."""
     configured = inputs.environment.cdn

@@ -14,7 +14,11 @@ from ops.health.rules import edge as rules
 from ops.http import tls
 
 
-@health_group("certificates", when_empty="neither site nor site_tls is an https address")
+@health_group(
+    "certificates",
+    when_empty="neither site nor site_tls is an https address",
+    needs=("site_tls", "site"),
+)
 def probes(inputs: SweepInputs) -> Iterator[Probe]:
     """Yield a probe for each https address: the site, its TLS name, the load balancer.
 

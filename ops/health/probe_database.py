@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _BY_CONNECTION: tuple[Kind, ...] = ("connection", "connections", "schema")
 
 
-@health_group("db", when_empty="environment {name} has no database")
+@health_group("db", when_empty="environment {name} has no database", needs=("database",))
 def probes(inputs: SweepInputs) -> Iterator[Probe]:
     """Yield the probes, slowest first; none without a configured database."""
     configured = inputs.environment.database

@@ -20,7 +20,9 @@ _RETRY_AFTER_S = 0.25  # a slower page is requested a second time
 _RECORDS_TIMEOUT_S = 5.0  # longest wait for the release records
 
 
-@health_group("endpoints", when_empty="no endpoints, or no site and no alb, are configured")
+@health_group(
+    "endpoints", when_empty="no endpoints, or no site and no alb, are configured", needs=("site",)
+)
 def probes(inputs: SweepInputs) -> Iterator[Probe]:
     keys = tuple(
         rules.check_key(endpoint.path, layer)

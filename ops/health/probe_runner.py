@@ -44,25 +44,32 @@ ProbeFactory = Callable[[SweepInputs], Iterator[Probe]]
 
 @dataclass(frozen=True)
 class HealthGroup:
-    """A registered group of checks. `when_empty`: the reason given where it has no probes."""
+    """A registered group of checks. `when_empty`: the reason given where it has no probes.
+
+    With one of the keys `needs` being `none` in the configuration, it is skipped then.
+    """
 
     name: str
     probes: ProbeFactory
     when_empty: str
+    needs: tuple[str, ...] = ()
 
 
 _registry: dict[str, HealthGroup] = {}
 
 
-def health_group(name: str, *, when_empty: str) -> Callable[[ProbeFactory], ProbeFactory]:
+def health_group(
+    name: str, *, when_empty: str, needs: tuple[str, ...] = ()
+) -> Callable[[ProbeFactory], ProbeFactory]:
     """Register the decorated function, which yields the group's probes.
 
     `name` is one of `ops.health.model.GROUPS`; `{name}` in `when_empty` is the environment's name.
+    `needs` are keys of the environment, any of which may be `none`.
     """
     assert name in GROUPS, name
 
     def register(probes: ProbeFactory) -> ProbeFactory:
-        _registry[name] = HealthGroup(name, probes, when_empty)
+        _registry[name] = HealthGroup(name, probes, when_empty, needs)
         return probes
 
     return register

@@ -14,7 +14,7 @@ from ops.terraform import state_locks
 _KEY = CheckKey("terraform", "state lock")
 
 
-@health_group("terraform", when_empty="environment {name} has no terraform")
+@health_group("terraform", when_empty="environment {name} has no terraform", needs=("terraform",))
 def probes(inputs: SweepInputs) -> Iterator[Probe]:
     if inputs.environment.terraform is not None:
         yield Probe((_KEY,), partial(_state_lock, inputs))

@@ -29,7 +29,7 @@ from ops.health import (  # probe modules register their groups when imported
 )
 from ops.health.inputs import SweepContext, SweepInputs
 from ops.health.model import GROUPS, Check, CheckKey, Sweep, SweepRequest
-from ops.health.probe_runner import Probe, health_groups, run_all
+from ops.health.probe_runner import HealthGroup, Probe, health_groups, run_all
 from ops.health.rules import diff
 from ops.health.rules.root_cause import AWS_GROUPS, ExplainContext, add_denied_finding, explain
 from ops.health.rules.stored_sweep import StoredSweep
@@ -133,20 +133,26 @@ def _explain_context(
 def _probes(inputs: SweepInputs, groups: Sequence[str]) -> Iterator[Probe]:
     """Yield the probes of the groups, the account's first if AWS is used.
 
-    A group without probes yields one whose result is unknown.
+    A group without probes yields one whose result is unknown, or skipped if the configuration says
+    that there is no such thing (`database: none`).
     """
     if any(group in AWS_GROUPS for group in groups):
         yield Probe((probe_ecs.ACCOUNT,), lambda: probe_ecs.account(inputs))
     for group in groups:
         registered = health_groups()[group]
         own = list(registered.probes(inputs))
-        why = registered.when_empty.format(name=inputs.platform.settings.name)
-        advice = f"{why}: configure it in invoke.yaml, or --skip {group}"
-        yield from own or [_unconfigured(CheckKey(group, "group"), advice)]
+        yield from own or [_without_probes(inputs, registered)]
 
 
-def _unconfigured(key: CheckKey, advice: str) -> Probe:
-    return Probe((key,), lambda: [Check(key, "unknown", advice)])
+def _without_probes(inputs: SweepInputs, group: HealthGroup) -> Probe:
+    """The result of a group that has nothing to check in this environment."""
+    key, absent = CheckKey(group.name, "group"), inputs.environment.absent
+    if none := next((each for each in group.needs if each in absent), None):
+        return Probe((key,), lambda: [Check(key, "skipped", f"{none}: none, by configuration")])
+    why = group.when_empty.format(name=inputs.platform.settings.name)
+    how = f"configure it in invoke.yaml ({group.needs[0]}: none if there is none), or "
+    advice = f"{why}: {how if group.needs else 'configure it in invoke.yaml, or '}"
+    return Probe((key,), lambda: [Check(key, "unknown", f"{advice}--skip {group.name}")])
 
 
 def _apply_skips(checks: Sequence[Check], request: SweepRequest) -> tuple[Check, ...]:

@@ -46,7 +46,8 @@ def store(platform: Platform, record: Mapping[str, Any]) -> None:
     settings = platform.settings
     state = settings.environment.state
     if state is None:
-        ui.progress("no release record: the environment names no state bucket (state.bucket)")
+        if "state" not in settings.environment.absent:
+            ui.progress("no release record: the environment names no state bucket (state.bucket)")
         return
     at = datetime.fromisoformat(str(record["at"]))
     key = rules.key(state.prefix, settings.name, str(record["service"]), at, secrets.token_hex(4))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.core.errors import ConfigError
 from tests.core.test_config_mistakes import HERE, read
 
 KEY = ("environments", "here", "branch")
@@ -108,3 +109,28 @@ def test_a_merge_key_has_a_place(tmp_path: Path) -> None:
     found = read(tmp_path)
     assert found.settings.environment.branch == "next"
     assert str(found.layers.place(KEY)) == "invoke.yaml:1:19"
+
+
+def test_none_says_that_there_is_no_such_thing(tmp_path: Path, user: Path) -> None:
+    """`database: none` is reviewed once; nothing asks for it again, and `env.show` shows it."""
+    (tmp_path / "invoke.yaml").write_text(
+        HERE + "    services: {}\n    database: none\n    cdn: none\n    site: none\n"
+        "    terraform: none\n    state: none\n"
+    )
+    found = read(tmp_path)
+    environment = found.settings.environment
+    assert environment.absent == {"database", "cdn", "site", "terraform", "state"}
+    assert environment.database is None and environment.site is None
+    assert environment.cdn.alias is None and environment.cdn.poll == 5.0
+    assert environment.model_copy(update={"branch": "x"}).absent == environment.absent
+
+
+def test_only_what_may_be_missing_is_none(tmp_path: Path, user: Path) -> None:
+    """`health: none` is a mistake; so is `none` over a section of another file."""
+    (tmp_path / "invoke.yaml").write_text(HERE + "    services: {}\n    health: none\n")
+    with pytest.raises(ConfigError, match="found 'none'; allowed: a mapping of keys"):
+        read(tmp_path)
+    (tmp_path / "invoke.yaml").write_text(HERE + "    services: {}\n    state: {bucket: b}\n")
+    (tmp_path / "given.yaml").write_text("environments: {here: {state: none}}\n")
+    with pytest.raises(ConfigError, match=r"given\.yaml:1:23: environments\.here\.state"):
+        read(tmp_path, tmp_path / "given.yaml")

@@ -181,3 +181,44 @@ def test_check_refuses_a_mistake_in_another_environment(platform: Checkout, tmp_
     assert done.returncode == 2
     assert f"{given}:1:22: environments.dev.pol" in done.stderr
     assert platform.inv("-f", str(given), "env.show", "--key", "poll").returncode == 0
+
+
+def test_an_environment_without_site_database_and_terraform(
+    platform: Checkout, tmp_path: Path
+) -> None:
+    """What is `none` on purpose is no warning, and health.all can be healthy."""
+    (tmp_path / "over.yaml").write_text(yaml.safe_dump({"aws": overlay(platform)["aws"]}))
+    shipped = yaml.safe_load((platform.root / "invoke.yaml").read_text())
+    sandbox = shipped["environments"]["sandbox"]
+    absent = dict.fromkeys(("database", "cdn", "site", "site_tls", "terraform", "state"), "none")
+    service = {**sandbox["services"]["backend"], "endpoints": [], "tests": []}
+    worker = {
+        **{key: sandbox[key] for key in ("account", "region", "cluster", "health", "poll")},
+        **absent,
+        "overlay": "over.yaml",
+        "source": str(platform.root / ".sandbox" / "platform"),
+        "services": {"backend": service},
+    }
+    given = tmp_path / "given.yaml"
+    given.write_text(yaml.safe_dump({"environments": {"worker": worker}}))
+    words = ("-f", str(given))
+
+    done = platform.inv(*words, "health.all", "--json", INVOKE_ENV="worker")
+    document = json.loads(done.stdout)
+    skipped = {
+        each["group"]: each["detail"]
+        for each in document["checks"]
+        if each["status"] == "skipped" and each["detail"].endswith("none, by configuration")
+    }
+    assert set(skipped) == {"endpoints", "db", "cdn", "certificates", "terraform"}
+    assert skipped["db"] == "database: none, by configuration"
+    assert done.returncode == 0, done.stdout
+
+    done = platform.inv(*words, "preflight", "--json", INVOKE_ENV="worker")
+    items = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+    for name in ("endpoints", "tests"):
+        assert items[name]["status"] == "ok" and items[name]["detail"] == "none, by configuration"
+
+    done = platform.inv(*words, "env.show", "--key", "database", INVOKE_ENV="worker")
+    assert done.stdout.startswith("none ") and f"{given}:" in done.stdout
+    assert platform.inv(*words, "env.check", INVOKE_ENV="worker").returncode == 0

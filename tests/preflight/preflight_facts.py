@@ -139,7 +139,9 @@ def answer(name: str, environment: Environment = ENVIRONMENT, **changes: Any) ->
 
 
 def environment(**changes: Any) -> Environment:
-    service = Service.model_validate({**SERVICE.model_dump(), **changes.pop("service", {})})
+    """The environment with changes, also to its service; `...` leaves a key out."""
+    values = {**SERVICE.model_dump(), **changes.pop("service", {})}
+    service = Service.model_validate({key: each for key, each in values.items() if each != ...})
     return ENVIRONMENT.model_copy(update={"services": {"backend": service}, **changes})
 
 

@@ -65,7 +65,9 @@ def test_a_tag_that_ecr_lacks_names_those_that_it_has(newest: tuple[str, ...], h
     ("name", "status", "changes", "says"),
     [
         ("tests", "warn", {"service": {"tests": None}}, "no tests are configured"),
-        ("endpoints", "warn", {"service": {"endpoints": []}}, "none are configured"),
+        ("tests", "ok", {"service": {"tests": []}}, "none, by configuration"),
+        ("endpoints", "warn", {"service": {"endpoints": ...}}, "none are configured"),
+        ("endpoints", "ok", {"service": {"endpoints": []}}, "none, by configuration"),
         ("cdn", "ok", {"service": {"invalidate": []}}, "nothing of it is cached"),
         (
             "port",

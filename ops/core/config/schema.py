@@ -119,7 +119,12 @@ def write() -> list[Path]:
 
 def _environment() -> tuple[dict[str, Any], dict[str, Any]]:
     """The schema of an environment, and those of its sections."""
-    from ops.core.config.settings import Environment
+    from ops.core.config.settings import MAY_BE_NONE, NONE, Environment
+
+    def allow_none(field: dict[str, Any]) -> None:
+        """Accept `none`: there is no such thing, on purpose. A text accepts it anyway."""
+        if "allOf" in field:
+            field["anyOf"] = [*field.pop("allOf"), {"const": NONE}]
 
     schema = Environment.model_json_schema(ref_template="#/definitions/{model}")
     definitions = schema.pop("$defs")
@@ -127,6 +132,8 @@ def _environment() -> tuple[dict[str, Any], dict[str, Any]]:
         each.pop("title", None)
         for field in each["properties"].values():
             _tidy(field)
+    for key in MAY_BE_NONE:
+        allow_none(schema["properties"][key])
     return schema, definitions
 
 

@@ -7,11 +7,11 @@ overlay, which only a local platform writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from ops.core.config.database import Bastion, Database
 from ops.core.config.types import (
@@ -25,6 +25,9 @@ from ops.core.config.types import (
     Variable,
     WebPath,
 )
+
+NONE = "none"  # the value of a key of `MAY_BE_NONE`
+MAY_BE_NONE = ("cdn", "database", "site", "site_tls", "state", "terraform")
 
 
 class Endpoint(Model):
@@ -67,7 +70,9 @@ class Service(Model):
         default_factory=dict, description="Build arguments; `{tag}` and `{commit}` are replaced."
     )
     tests: list[str] | None = Field(
-        None, description="Command (list of words) that must pass first, run in the context."
+        None,
+        description="Command (list of words) that must pass first, run in the context. `[]`: there "
+        "are none, on purpose.",
     )
     container_port: Port | None = Field(
         None, description="Port of the application, for preflight to compare."
@@ -77,7 +82,8 @@ class Service(Model):
     )
     log_group: Text | None = Field(None, description="Log group, for preflight to compare.")
     endpoints: list[Endpoint] = Field(
-        default_factory=list, description="Pages that must answer before and after."
+        default_factory=list,
+        description="Pages that must answer before and after. `[]`: there are none, on purpose.",
     )
     invalidate: list[PathPattern] = Field(
         default_factory=list, description="Paths that a deploy invalidates in the CDN."
@@ -228,7 +234,9 @@ class Environment(Model):
         "ecs", description="How a rollout is made: UpdateService, or a saved Terraform plan."
     )
     terraform: Terraform | None = Field(
-        None, description="The Terraform directory that owns this environment."
+        None,
+        description="The Terraform directory that owns this environment. "
+        "`none`: there is none, on purpose.",
     )
     source: Text = Field(
         ".",
@@ -236,10 +244,13 @@ class Environment(Model):
     )
     branch: Text = Field("main", description="Branch that is deployed.")
     remote: Text = Field("origin", description="Git remote that the branch is pushed to.")
-    site: Text | None = Field(None, description="Address of the site, through the CDN.")
+    site: Text | None = Field(
+        None, description="Address of the site, through the CDN. `none`: there is none, on purpose."
+    )
     site_tls: Text | None = Field(
         None,
-        description="Its https address if `site` is plain http, to check its certificate.",
+        description="Its https address if `site` is plain http, to check its certificate. `none`: "
+        "there is none, on purpose.",
     )
     site_ca: Text | None = Field(
         None,
@@ -247,23 +258,49 @@ class Environment(Model):
         "names it; default: the system's.",
     )
     alb: Text | None = Field(None, description="Address of the load balancer itself.")
-    cdn: Cdn = Field(Cdn(), description="The CloudFront distribution in front of the site.")
+    cdn: Cdn = Field(
+        Cdn(),
+        description="The CloudFront distribution in front of the site. "
+        "`none`: there is none, on purpose.",
+    )
     engine: Text | None = Field(
         None, description="Docker engine; default: DOCKER_HOST, or this machine's."
     )
     database: Database | None = Field(
-        None, description="The application's PostgreSQL and how to reach it."
+        None,
+        description="The application's PostgreSQL and how to reach it. "
+        "`none`: there is none, on purpose.",
     )
     bastion: Bastion | None = Field(None, description="The SSH host that reaches the database.")
     health: Health = Field(Health(), description="Limits and extra pages of `inv health.all`.")
     state: State | None = Field(
-        None, description="The bucket for release records and locks; without it there are none."
+        None,
+        description="The bucket for release records and locks; `none`: there are none, on purpose.",
     )
     deploy_timeout: PositiveSeconds = Field(900.0, description="Longest wait for a rollout.")
     poll: PositiveSeconds = Field(
         4.0, description="Interval between two DescribeServices while watching."
     )
     contacts: list[str] = Field(default_factory=list, description="Printed when a deploy fails.")
+    _absent: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _accept_none(
+        cls, values: Any, handler: ModelWrapValidatorHandler[Environment]
+    ) -> Environment:
+        """Leave out the keys whose value is `none`, and remember them in `absent`."""
+        if not isinstance(values, Mapping):
+            return handler(values)
+        absent = frozenset(key for key in MAY_BE_NONE if values.get(key) == NONE)
+        made = handler({key: value for key, value in values.items() if key not in absent})
+        made._absent = absent
+        return made
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """The keys that are `none`: the environment has no such thing, on purpose."""
+        return self._absent
 
     def pages(self) -> list[tuple[str, Endpoint]]:
         """Every page and API path with its service ("" for pages without one)."""

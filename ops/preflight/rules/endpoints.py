@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 )
 def endpoints(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """Check the endpoints as they answer now; only warns, so that a hotfix is possible."""
-    if not service_config(facts, environment).endpoints:
+    ours = service_config(facts, environment)
+    if not ours.endpoints:
+        if "endpoints" in ours.model_fields_set:
+            return ok("none, by configuration")
         return warn(
             "none are configured, so a deploy cannot be verified from outside",
-            f"name them under {config_key(facts, 'endpoints')}",
+            f"name them under {config_key(facts, 'endpoints')} ([] if there are none)",
         )
     if isinstance(facts.answers, Unknown):
         return unknown(facts.answers.why)

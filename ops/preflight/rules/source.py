@@ -138,10 +138,12 @@ def _why_unread(facts: ReleaseFacts) -> str:
 )
 def tests(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     command = service_config(facts, environment).tests
-    if not command:
+    if command == []:
+        return ok("none, by configuration")
+    if command is None:
         return warn(
             "no tests are configured for this service",
-            f"name their command under {config_key(facts, 'tests')}",
+            f"name their command under {config_key(facts, 'tests')} ([] if there are none)",
         )
     folder = f"{environment.source}/{service_config(facts, environment).context}"
     again = f"(cd {shlex.quote(folder)} && {shlex.join(command)})"
