@@ -16,12 +16,14 @@ Verdicts of a rollout (rolled back 4, superseded 5) are results, not errors: see
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from invoke.exceptions import Exit
 
 from ops.core.invocation import invocation
 from ops.core.redaction.redact import known
+from ops.core.terminal.layout import fitted
 
 
 class OpsError(Exit):
@@ -45,7 +47,8 @@ class OpsError(Exit):
         self.about: dict[
             str, Any
         ] = {}  # what a task adds for `--json`, such as the verdict "refused"
-        super().__init__(message=str(self), code=self.exit_code)
+        # Invoke prints `message` on stderr
+        super().__init__(message=fitted(str(self), sys.stderr), code=self.exit_code)
 
     def __str__(self) -> str:
         lines = [f"error: {self.what}"]

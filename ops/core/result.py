@@ -10,7 +10,8 @@ from typing import Any, Protocol
 class Result(Protocol):
     """The result of a task: `session.report(result)` prints it and exits.
 
-    `document` is printed with `--json`, `text` otherwise.
+    `document` is printed with `--json`, `text` otherwise: wrapped and in colour on a terminal,
+    unless the result has an attribute `verbatim` that is true (SQL, a log).
     """
 
     @property
@@ -30,6 +31,7 @@ class Report:
     document: Mapping[str, Any]
     text: str
     exit_code: int = 0
+    verbatim: bool = False
 
 
 class PlannedChange(Protocol):

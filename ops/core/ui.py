@@ -18,6 +18,8 @@ from typing import Any, TextIO
 from ops.core.errors import ConfigError, Refused
 from ops.core.invocation import invocation
 from ops.core.redaction.redact import known
+from ops.core.terminal import layout
+from ops.core.terminal.step import undisturbed
 
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
@@ -36,17 +38,24 @@ def plain(text: str) -> str:
 _READER_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.EBADF)  # a pipe, a terminal, closed
 
 
-def progress(line: str = "") -> None:
-    """Print a line of progress on stderr.
+def progress(line: str = "", right: str = "") -> None:
+    """Print a line of progress on stderr; `right` stands at the right margin.
 
     Control characters are escaped, so that text from outside cannot move the terminal's cursor.
     """
-    print(invocation.as_typed(line).translate(CONTROL), file=sys.stderr, flush=True)
+    line = layout.with_right(invocation.as_typed(line), right, layout.width_of(sys.stderr))
+    with undisturbed():
+        print(layout.fitted(line.translate(CONTROL), sys.stderr), file=sys.stderr, flush=True)
 
 
-def print_text(text: str) -> None:
-    """Print a result on stdout, with its suggested commands as they are typed here."""
-    print(invocation.as_typed(text), flush=True)
+def print_text(text: str, *, verbatim: bool = False) -> None:
+    """Print a result on stdout, with its suggested commands as they are typed here.
+
+    On a terminal it is wrapped and in colour, unless `verbatim`.
+    """
+    text = invocation.as_typed(text)
+    with undisturbed():
+        print(text if verbatim else layout.fitted(text, sys.stdout), flush=True)
 
 
 def on_terminal() -> bool:
@@ -264,15 +273,16 @@ def read_answer(prompt: str, ask: Callable[[str], str] = input) -> str:
 
     Every question of a task goes through here. A lost terminal gives an empty answer.
     """
-    _drop_type_ahead()
-    print(prompt, end="", file=sys.stderr, flush=True)
-    try:
-        return ask("").strip()
-    except (EOFError, OSError):
-        return ""
-    except KeyboardInterrupt:
-        print(file=sys.stderr)
-        raise
+    with undisturbed():
+        _drop_type_ahead()
+        print(prompt, end="", file=sys.stderr, flush=True)
+        try:
+            return ask("").strip()
+        except (EOFError, OSError):
+            return ""
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+            raise
 
 
 def parse_seconds(option: str, text: str | None) -> float | None:

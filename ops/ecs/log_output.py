@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Any, TextIO
+from typing import TextIO
 
 from ops.aws.facts import LogEvent
 from ops.core import streams, ui
 from ops.core.log_level import level
 from ops.core.redaction.redact import redact_lines
+from ops.core.terminal.style import STYLES, wants_colour
 from ops.ecs.rules.log_merge import LogRecord
 from ops.ecs.rules.log_sources import stream_owner
 
 SHORT_ID = 12  # characters of a task's id, as the tables show it
 # red and yellow are left to errors and warnings
 _TASK_COLOURS = ("36", "35", "34", "32", "96", "95", "94", "92")
-_LEVEL_COLOURS = {"error": "31", "warning": "33"}
-
-
-def wants_colour(stream: Any, environment: Mapping[str, str]) -> bool:
-    """Whether to print colours: NO_COLOR, then FORCE_COLOR, then whether it is a terminal."""
-    if environment.get("NO_COLOR"):
-        return False
-    forced = environment.get("FORCE_COLOR")
-    if forced:
-        return forced != "0"
-    return bool(stream.isatty()) and environment.get("TERM") != "dumb"
+_LEVEL_COLOURS = {"error": STYLES["refused"], "warning": STYLES["warn"]}
 
 
 @dataclass
@@ -51,7 +41,7 @@ class LogPrinter:
     @classmethod
     def create(cls, stream: TextIO, service: str, *, json: bool) -> LogPrinter:
         """A printer for this process's standard output."""
-        return cls(stream, service, json, not json and wants_colour(stream, os.environ))
+        return cls(stream, service, json, not json and wants_colour(stream))
 
     @property
     def closed(self) -> bool:

@@ -115,16 +115,16 @@ class Session:
 
     def report(self, result: Result) -> None:
         """Print the result, its document with `--json`, else its text; exit with its exit code."""
-        self._print(result.document, result.text)
+        self._print(result.document, result.text, verbatim=getattr(result, "verbatim", False))
         self.leave(result.exit_code)
 
-    def _print(self, document: Any, text: str) -> None:
+    def _print(self, document: Any, text: str, *, verbatim: bool) -> None:
         from ops.core import ui
 
         if self.json:
             ui.write_document(self.stream, document)
         elif text:
-            ui.print_text(text)
+            ui.print_text(text, verbatim=verbatim)
         if self.failure and text:
             ui.progress(text)
 

@@ -1,0 +1,1 @@
+"""How lines look on a terminal: colours, wrapping, and a sign of life during long steps."""
