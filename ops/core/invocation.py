@@ -16,7 +16,7 @@ _VARIABLE = "OPS_INV"  # how the wrapper was typed
 _COMMAND = re.compile(
     r"(?P<variables>INVOKE_ENV=\S+ )?(?<![\w./-])inv "
     r"(?=(?P<task>[a-z][a-z0-9-]*\.[a-zA-Z]|SERVICE\.|TASK\b|status\b|preflight\b|troubleshoot\b)"
-    r"|--(?:list|help|env|version)\b|-f |…)"
+    r"|--(?:list|help|hide|env|version|config|collection|print)\b|-f |…)"
 )
 _WITHOUT_ENVIRONMENT = ("sandbox.", "dev.")
 _COMMAND_FIELDS = ("next", "fix")  # of documents

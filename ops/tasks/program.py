@@ -48,6 +48,7 @@ class OpsProgram(Program):
     def parse_core(self, argv: list[str] | None) -> None:
         before, invocation.own = sys.dont_write_bytecode, True
         with self._errors():
+            core_options.refuse_second_environment((argv or sys.argv)[1:])
             super().parse_core(argv)
         sys.dont_write_bytecode = before  # Invoke switches bytecode off, which doubles the start
 
@@ -90,12 +91,12 @@ class OpsProgram(Program):
         with self._errors():
             super().update_config(merge=False)
             name = self.args.env.value
-            if name:
+            if name is not None:
                 self.config.load_overrides({**self.config._overrides, "env": name}, merge=False)
             self.config.merge()
             environments = self.config.get("environments")
-            if name and environments:
-                core_options.check_environment(name, list(environments))
+            if name == "" or (name and environments):
+                core_options.check_environment(name, list(environments or ()))
 
     # what it prints
 
@@ -144,7 +145,7 @@ class OpsProgram(Program):
         if isinstance(listed, str) and not any(path.startswith(f"{listed}.") for path in contexts):
             raise parse_errors.unknown_namespace(listed, contexts)
         form = self.args["list-format"].value
-        if listed and form not in FORMATS:
+        if form not in FORMATS:
             why = f"allowed: {', '.join(FORMATS)}"
             raise ConfigError(f"-F/--list-format {shortened(form)}", why, "inv --list")
 
@@ -191,7 +192,7 @@ class OpsProgram(Program):
             contexts = self.parser.contexts if parsed else {}
             if parsed:
                 word = parse_errors.unknown_word(error)
-                if self._list_namespace(word):
+                if word and self._list_namespace(word):
                     if set(HELP) & set(self.core.unparsed):
                         raise Exit from None
                     raise parse_errors.listed_namespace(word) from None

@@ -103,14 +103,15 @@ def _argument(flag: str, task: str, contexts: Contexts, core: ParserContext) -> 
 
 
 def _options(task: str, contexts: Contexts, core: ParserContext) -> Iterator[str]:
-    from ops.tasks.command_line.listing import HIDDEN
+    from ops.tasks.command_line.listing import HELP, HIDDEN
 
     for context in (contexts.get(task), core):
         if context is None:
             continue
         for flag, argument in context.flags.items():
             if flag.startswith("--") and not (context is core and flag in HIDDEN):
-                yield f"{flag}\t{argument.help or ''}"
+                own = HELP.get(str(argument.name)) if context is core else None
+                yield f"{flag}\t{own[1] if own else argument.help or ''}"
 
 
 def _name(argument: Argument) -> str:

@@ -26,10 +26,20 @@ NO_EFFECT = {  # the option, and what to type instead
 INSTEAD = {"echo": ("plan", "inv {path} --plan"), "command": ("timeout", "inv {path} --timeout 5m")}
 
 
+def refuse_second_environment(words: Sequence[str]) -> None:
+    """Raise ConfigError for a second `--env`, which Invoke would not take for one."""
+    words = words[: words.index("--")] if "--" in words else words
+    if sum(word.partition("=")[0] == "--env" for word in words) > 1:
+        why = "all tasks of a command line act in one environment"
+        raise ConfigError("--env given twice", why, "leave one of them out")
+
+
 def check_environment(name: str, known: Sequence[str]) -> None:
     """Raise ConfigError for an `--env NAME` that is not configured."""
     if name in known:
         return
+    if not name:
+        raise ConfigError("--env", "its value is empty", "inv --env NAME TASK")
     near = get_close_matches(name, known, n=1)
     how = f"did you mean --env {near[0]}?" if near else "add it under environments: in invoke.yaml"
     why = f"configured are: {', '.join(sorted(known)) or 'none'}"

@@ -17,6 +17,7 @@ from invoke.parser.context import ParserContext
 from ops.core.config.problems import shortened
 from ops.core.errors import ConfigError
 from ops.tasks.arguments import dash_value
+from ops.tasks.command_line.listing import HELP
 
 UNKNOWN = re.compile(r"No idea what (.*) is!", re.DOTALL)
 WITHOUT_VALUE = re.compile(r"Flag <\w+: ([\w-]+).*needed value")
@@ -24,10 +25,10 @@ MISSING = re.compile(r"'(.*)' did not receive required positional arguments: (.*
 Contexts = Mapping[str, ParserContext]
 
 
-def unknown_word(error: ParseError) -> str:
-    """The word that is neither a task nor an option; "" for another mistake."""
+def unknown_word(error: ParseError) -> str | None:
+    """The word that is neither a task nor an option; None for another mistake."""
     found = UNKNOWN.fullmatch(str(error))
-    return str(ast.literal_eval(found[1])) if found else ""
+    return str(ast.literal_eval(found[1])) if found else None
 
 
 def explain(error: ParseError, words: Sequence[str], contexts: Contexts) -> ConfigError:
@@ -37,7 +38,8 @@ def explain(error: ParseError, words: Sequence[str], contexts: Contexts) -> Conf
     """
     task = getattr(error.context, "name", None)
     message = str(error)
-    if word := unknown_word(error):
+    word = unknown_word(error)
+    if word is not None:
         if word.startswith("-"):
             return _unknown_option(word, task, words, error.context, contexts)
         return _unknown_word(word, task, words, contexts)
@@ -46,7 +48,7 @@ def explain(error: ParseError, words: Sequence[str], contexts: Contexts) -> Conf
         value = _dash_value(option, words)
         if task and value:
             return dash_value(task, option, value)
-        how = f"inv {task} {option} VALUE" if task else f"inv {option} VALUE TASK"
+        how = f"inv {task} {option} VALUE" if task else f"inv {_core_usage(option)}"
         follows = any(name == option and text.startswith("-") for name, text in pairwise(words))
         why = "it needs a value" + (", and a value cannot begin with -" if follows else "")
         return ConfigError(option, why, how)
@@ -58,6 +60,13 @@ def explain(error: ParseError, words: Sequence[str], contexts: Contexts) -> Conf
             f"{found[1]} without {', '.join(names)}", why, f"inv {found[1]} {values}"
         )
     return explain_message(message)
+
+
+def _core_usage(option: str) -> str:
+    """How an option of the program is typed, by its help."""
+    value = HELP.get(option.removeprefix("--"), ("VALUE", ""))[0]
+    ends = option in ("--list-format", "--list-depth", "--print-completion-script")
+    return f"{option} {value}" if ends else f"{option} {value} TASK"
 
 
 def _dash_value(option: str, words: Sequence[str]) -> str:
@@ -115,6 +124,8 @@ def _namespaces(contexts: Contexts) -> list[str]:
 def unknown_namespace(name: str, contexts: Contexts) -> ConfigError:
     """The error for `--list NAME`."""
     known, how = _namespaces(contexts), _near_namespace(name, contexts)
+    if name == "--json":
+        return ConfigError("--list --json", "--json is an option of tasks", "inv --list -F json")
     what = f"unknown namespace {shortened(name)} (--list)"
     return ConfigError(what, f"known are: {', '.join(known)}", how)
 
