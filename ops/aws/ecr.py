@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -11,6 +13,12 @@ from ops.aws.facts import Image, Repository
 from ops.aws.session import AwsSession
 from ops.core.errors import Unreachable
 from ops.core.redaction.redact import known
+
+# ECR's hosts in every partition, dual-stack and FIPS ones included
+_URI = re.compile(
+    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+/(?P<name>.+)"
+)
+_PAGE_SIZE = 1000  # the most that ECR returns at once
 
 
 @dataclass(frozen=True)
@@ -26,17 +34,56 @@ class Token:
     password: str = field(repr=False)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A repository in its registry: the session of its Region, its name, and `registryId`."""
+
+    cloud: AwsSession
+    name: str
+    registry: Mapping[str, str]
+
+    @classmethod
+    def of(cls, cloud: AwsSession, repository: str) -> _Place:
+        """The place of a repository's name, or of its URI in another account or Region."""
+        found = _URI.fullmatch(repository)
+        if found is None:
+            return cls(cloud, repository, {})
+        registry = {"registryId": found["account"]}
+        return cls(cloud.in_region(found["region"]), found["name"], registry)
+
+
+def repository_name(repository: str) -> str:
+    """The name of a repository that is configured by its name or its URI."""
+    found = _URI.fullmatch(repository)
+    return found["name"] if found else repository
+
+
+def place_of(repository: Repository) -> str:
+    """The URI of a repository in ECR; its name where another registry stands in for ECR."""
+    return repository.uri if _URI.fullmatch(repository.uri) else repository.name
+
+
 def repository(cloud: AwsSession, name: str) -> Repository | None:
-    """Describe a repository (ecr:DescribeRepositories); None if it does not exist."""
-    client = cloud.client("ecr")
+    """Describe a repository (ecr:DescribeRepositories); None if it does not exist.
+
+    `name`: its name, or its URI if it is in another account or Region.
+    """
+    place = _Place.of(cloud, name)
+    client = place.cloud.client("ecr")
     with cloud.translated(f"repository {name} (ecr:DescribeRepositories)"):
         try:
-            answer = client.describe_repositories(repositoryNames=[name])
+            answer = client.describe_repositories(repositoryNames=[place.name], **place.registry)
         except client.exceptions.RepositoryNotFoundException:
             return None
         found = answer["repositories"][0]
         immutable = found["imageTagMutability"].startswith("IMMUTABLE")
-        return Repository(found["repositoryName"], found["repositoryUri"], immutable)
+        exclusions = found.get("imageTagMutabilityExclusionFilters") or ()
+        return Repository(
+            found["repositoryName"],
+            found["repositoryUri"],
+            immutable,
+            tuple(each["filter"] for each in exclusions),
+        )
 
 
 def image(cloud: AwsSession, repository_name: str, tag: str) -> Image | None:
@@ -44,11 +91,12 @@ def image(cloud: AwsSession, repository_name: str, tag: str) -> Image | None:
 
     None if the tag or the repository does not exist. The size is in bytes, compressed.
     """
-    client = cloud.client("ecr")
+    place = _Place.of(cloud, repository_name)
+    client = place.cloud.client("ecr")
     with cloud.translated(f"image {repository_name}:{tag} (ecr:DescribeImages)"):
         try:
             answer = client.describe_images(
-                repositoryName=repository_name, imageIds=[{"imageTag": tag}]
+                repositoryName=place.name, imageIds=[{"imageTag": tag}], **place.registry
             )
         except (
             client.exceptions.ImageNotFoundException,
@@ -61,19 +109,22 @@ def image(cloud: AwsSession, repository_name: str, tag: str) -> Image | None:
         )
 
 
-def images(cloud: AwsSession, repository_name: str, limit: int = 100) -> tuple[Image, ...]:
-    """List the tagged images of a repository, most recently pushed first (ecr:DescribeImages).
+def images(cloud: AwsSession, repository_name: str) -> tuple[Image, ...]:
+    """List all tagged images of a repository, most recently pushed first (ecr:DescribeImages).
 
+    ECR returns them in no order, so every page is read: an image that is not listed does not exist.
     See the runbook, section 6, "Identify previous working image tag".
     """
+    place = _Place.of(cloud, repository_name)
     with cloud.translated(f"images of {repository_name} (ecr:DescribeImages)"):
         pages = (
-            cloud.client("ecr")
+            place.cloud.client("ecr")
             .get_paginator("describe_images")
             .paginate(
-                repositoryName=repository_name,
+                repositoryName=place.name,
+                **place.registry,
                 filter={"tagStatus": "TAGGED"},
-                PaginationConfig={"MaxItems": limit},
+                PaginationConfig={"PageSize": _PAGE_SIZE},
             )
         )
         found = [detail for page in pages for detail in page["imageDetails"]]
@@ -95,11 +146,15 @@ def images(cloud: AwsSession, repository_name: str, limit: int = 100) -> tuple[I
     )
 
 
-def token(cloud: AwsSession) -> Token:
-    """Request credentials for push and pull (ecr:GetAuthorizationToken), valid for twelve hours."""
+def token(cloud: AwsSession, repository: str = "") -> Token:
+    """Request credentials for push and pull (ecr:GetAuthorizationToken), valid for twelve hours.
+
+    They are for the Region of `repository`, a name or URI, and for every registry in it that the
+    caller may use.
+    """
     what = "registry token (ecr:GetAuthorizationToken)"
     with cloud.translated(what):
-        answer = cloud.client("ecr").get_authorization_token()
+        answer = _Place.of(cloud, repository).cloud.client("ecr").get_authorization_token()
     try:
         given = answer["authorizationData"][0]
         username, _, password = (

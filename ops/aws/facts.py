@@ -6,6 +6,7 @@ describe each field.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -269,6 +270,20 @@ class LogConfiguration(TypedDict, total=False):
 
     logDriver: str
     options: dict[str, str]
+    secretOptions: list[SecretReference]
+
+
+class RepositoryCredentials(TypedDict, total=False):
+    """The secret with the credentials of a private registry."""
+
+    credentialsParameter: str
+
+
+class EnvironmentFile(TypedDict, total=False):
+    """A file with environment variables: `value` is the ARN of an object in S3."""
+
+    value: str
+    type: str
 
 
 class ContainerDefinition(TypedDict, total=False):
@@ -283,6 +298,8 @@ class ContainerDefinition(TypedDict, total=False):
     secrets: list[SecretReference]
     portMappings: list[PortMapping]
     logConfiguration: LogConfiguration | None
+    repositoryCredentials: RepositoryCredentials | None
+    environmentFiles: list[EnvironmentFile]
 
 
 @dataclass(frozen=True)
@@ -322,11 +339,23 @@ class TaskDefinition:
 
 @dataclass(frozen=True)
 class Repository:
-    """An ECR repository; `uri` is `registry/name`."""
+    """An ECR repository; `uri` is `registry/name`.
+
+    `immutable`: whether its tags never move. `exclusions` are patterns, with `*`, of the tags for
+    which the opposite holds.
+    """
 
     name: str
     uri: str
     immutable: bool
+    exclusions: tuple[str, ...] = ()
+
+    def is_immutable(self, tag: str) -> bool:
+        """Whether this tag never moves."""
+        excluded = any(
+            re.fullmatch(re.escape(each).replace(r"\*", ".*"), tag) for each in self.exclusions
+        )
+        return self.immutable is not excluded
 
 
 @dataclass(frozen=True)
@@ -334,6 +363,7 @@ class Image:
     """An image in ECR.
 
     `revision` and `architecture` come from its configuration; None if it does not state them.
+    `architectures` are those of an index of several images; empty for a single one.
     """
 
     digest: str
@@ -342,6 +372,7 @@ class Image:
     pushed_at: datetime | None
     revision: str | None = None
     architecture: str | None = None
+    architectures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

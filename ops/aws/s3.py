@@ -119,6 +119,24 @@ def put(
         return str(answer["ETag"])
 
 
+def exists(cloud: AwsSession, arn: str) -> bool:
+    """Whether an object exists, by its ARN `arn:aws:s3:::bucket/key` (s3:GetObject).
+
+    Without s3:ListBucket, S3 answers 403 for a missing object too: Unreachable is raised then.
+    """
+    from botocore.exceptions import ClientError
+
+    bucket, _, key = arn.rpartition(":::")[2].partition("/")
+    with cloud.translated(f"s3://{bucket}/{key} (s3:GetObject)", _no_bucket(bucket)):
+        try:
+            cloud.client("s3").head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if code(error) in _ABSENT:
+                return False
+            raise
+        return True
+
+
 def keys(cloud: AwsSession, bucket: str, prefix: str, limit: int) -> tuple[str, ...]:
     """The first `limit` keys with `prefix`, in S3's order (ListObjectsV2)."""
     with cloud.translated(f"s3://{bucket}/{prefix} (s3:ListBucket)", _no_bucket(bucket)):

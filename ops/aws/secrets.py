@@ -85,7 +85,9 @@ def parameter_exists(cloud: AwsSession, name: str) -> bool:
 
 def _parameter(cloud: AwsSession, name: str, *, decrypt: bool) -> bool:
     with cloud.translated(f"parameter {name} (ssm:GetParameters)"):
-        answer = cloud.client("ssm").get_parameters(Names=[name], WithDecryption=decrypt)
+        answer = (
+            cloud.for_arn(name).client("ssm").get_parameters(Names=[name], WithDecryption=decrypt)
+        )
         found = [
             (each["Name"], str(each.get("Value") or ""), each.get("Type"))
             for each in answer["Parameters"]
@@ -101,6 +103,7 @@ def _parameter(cloud: AwsSession, name: str, *, decrypt: bool) -> bool:
 
 def text(cloud: AwsSession, secret_id: str) -> str | None:
     """The current text of a secret, "" for a binary one; None if the secret does not exist."""
+    cloud = cloud.for_arn(secret_id)
     client = cloud.client("secretsmanager")
     with cloud.translated(f"secret {secret_id} (secretsmanager:GetSecretValue)"):
         try:

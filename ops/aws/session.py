@@ -103,6 +103,12 @@ class AwsSession:
                 )
             return self._regions[region]
 
+    def for_arn(self, text: str) -> AwsSession:
+        """The session for the Region that an ARN names; this one for a name or a global ARN."""
+        parts = text.split(":", 5)
+        region = parts[3] if parts[0] == "arn" and len(parts) > 4 else ""
+        return self.in_region(region) if region else self
+
     def read_only(self) -> AwsSession:
         """The same credentials in a session that refuses every call that could change something.
 

@@ -89,7 +89,8 @@ class _ReleaseSteps:
 
     def _push(self, repository: str, tag: str) -> str:
         platform = self.context.platform
-        return docker.push(platform.engine, repository, tag, ecr.token(platform.cloud), _progress)
+        token = ecr.token(platform.cloud, repository)
+        return docker.push(platform.engine, repository, tag, token, _progress)
 
     def tag_latest(self, step: TagLatest) -> None:
         """Move the tag `latest` (runbook 2).

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ops.aws.ecr import repository_name
+
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
@@ -29,7 +31,7 @@ def subject(settings: Settings) -> dict[str, Any]:
             name: {
                 "ecs_service": service.ecs_service,
                 "container": service.container,
-                "repository": service.repository,
+                "repository": repository_name(service.repository),
                 "health_path": service.health_path or "",
                 "container_port": service.container_port,
                 "log_group": service.log_group or "",

@@ -95,7 +95,7 @@ class EcsObserver:
         if where is None:
             return ()
         self.calls += 1
-        return logs.last_lines(self.cloud, *where, limit=_LAST_LINES)
+        return logs.last_lines(*where, limit=_LAST_LINES)
 
     def follow(self, tasks: tuple[TaskState, ...]) -> tuple[str, ...]:
         """New log lines of our container in these tasks, prefixed with the task's short id."""
@@ -104,12 +104,12 @@ class EcsObserver:
             where = self._stream(task, self.container)
             if where is None:
                 continue
-            new, self._tokens[task.arn] = logs.since(self.cloud, *where, self._tokens.get(task.arn))
+            new, self._tokens[task.arn] = logs.since(*where, self._tokens.get(task.arn))
             found += [f"{task.id[:8]} {line}" for line in new[-_NEW_LINES:]]
         return tuple(found)
 
-    def _stream(self, task: TaskState, container: str) -> tuple[str, str] | None:
-        """Log group and stream by the task's own revision.
+    def _stream(self, task: TaskState, container: str) -> tuple[AwsSession, str, str] | None:
+        """Session of the Region, log group and stream by the task's own revision.
 
         The stream is `prefix/container/task-id`, as the awslogs driver names it.
         """
@@ -121,4 +121,7 @@ class EcsObserver:
         definition = self._definitions[task.task_definition]
         options = log_options(definition.container(container) if definition else None)
         group, prefix = options.get("awslogs-group"), options.get("awslogs-stream-prefix")
-        return (group, f"{prefix}/{container}/{task.id}") if group and prefix else None
+        if not group or not prefix:
+            return None
+        cloud = self.cloud.in_region(options.get("awslogs-region") or self.cloud.region)
+        return cloud, group, f"{prefix}/{container}/{task.id}"

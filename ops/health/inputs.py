@@ -143,6 +143,8 @@ class SweepInputs:
         gather(**{source: partial(self._learn, each) for source, each in sources.items()})
 
     def _learn(self, reference: Reference) -> None:
+        if reference.is_file:
+            return  # its values are not read
         cloud = self.platform.cloud
         read = secrets.parameter_exists if reference.is_parameter else secrets.keys
         read(cloud, reference.source)

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from ops.aws import logs
+from ops.aws.session import AwsSession
 from ops.core.errors import ConfigError, OpsError
 from ops.core.text import format_option
 from ops.ecs.rules.task_definition_refs import log_options
@@ -29,12 +30,7 @@ def probes(inputs: SweepInputs) -> Iterator[Probe]:
 
 def _log(inputs: SweepInputs, name: str) -> Iterable[Check]:
     """Check a service's log for errors and warnings; recent errors are a failure."""
-    group = inputs.environment.services[name].log_group
-    if group is None:
-        definition = inputs.latest(name)
-        container = inputs.environment.services[name].container
-        described = definition.container(container) if definition else None
-        group = log_options(described).get("awslogs-group")
+    group, cloud = _log_group(inputs, name)
     if not group:
         raise ConfigError(
             f"log group of {name}",
@@ -46,7 +42,7 @@ def _log(inputs: SweepInputs, name: str) -> Iterable[Check]:
     recent_from = context.from_s or (
         now - context.since_s if context.since_s else max(begins, now - health.recent)
     )
-    read = partial(logs.events_between, inputs.platform.cloud, group, pattern=rules.FILTER)
+    read = partial(logs.events_between, cloud, group, pattern=rules.FILTER)
     edge, end = int(recent_from * 1000), int((now + _CLOCK_SKEW_S) * 1000)
     recent, recent_whole = read(
         edge, end
@@ -62,6 +58,25 @@ def _log(inputs: SweepInputs, name: str) -> Iterable[Check]:
     return [
         rules.check(name, found, known, max(now - recent_from, 1.0) / 60, whole, span, recent_whole)
     ]
+
+
+def _log_group(inputs: SweepInputs, name: str) -> tuple[str | None, AwsSession]:
+    """The service's log group, and the session of its Region.
+
+    Without a task definition that can be read, a configured group is in the service's Region.
+    """
+    service, cloud = inputs.environment.services[name], inputs.platform.cloud
+    try:
+        definition = inputs.latest(name)
+    except OpsError:
+        if service.log_group is None:
+            raise
+        definition = None
+    options = log_options(definition.container(service.container) if definition else None)
+    group = service.log_group or options.get("awslogs-group")
+    named = group == options.get("awslogs-group")
+    region = options.get("awslogs-region") if named else None
+    return group, cloud.in_region(region or cloud.region)
 
 
 def _log_window(inputs: SweepInputs, name: str, now: float) -> tuple[float, str]:

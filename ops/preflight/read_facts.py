@@ -320,10 +320,15 @@ def _submit_referenced(
     wanted = {each.source: each for each in references(revision)}
     if "secrets" in request.skip:
         wanted = {}
-    groups = dict.fromkeys(group.name for group in log_groups(revision))
+    groups = {group.place: group for group in log_groups(revision)}
     return _ReferencedReads(
         {source: reads.submit(_secret, request, each) for source, each in wanted.items()},
-        {name: reads.submit(logs.group_exists, cloud, name) for name in groups},
+        {
+            place: reads.submit(
+                logs.group_exists, cloud.in_region(group.region or cloud.region), group.name
+            )
+            for place, group in groups.items()
+        },
     )
 
 
@@ -385,27 +390,36 @@ def image(request: GatherRequest, repository: Repository, tag: str) -> Image | N
     from ops.aws import ecr
     from ops.tools import registry
 
-    found = ecr.image(request.platform.cloud, repository.name, tag)
+    found = ecr.image(request.platform.cloud, ecr.place_of(repository), tag)
     if found is None:
         return None
     try:
-        config = registry.configuration(repository, found.digest, ecr.token(request.platform.cloud))
+        token = ecr.token(request.platform.cloud, repository.uri)
+        config = registry.configuration(repository, found.digest, token)
     except OpsError as problem:
         request.say(
             f"the configuration of {repository.name}:{tag} could not be read: "
             f"{format_error(problem)}"
         )
         return found
-    return replace(found, revision=config.revision, architecture=config.architecture or None)
+    return replace(
+        found,
+        revision=config.revision,
+        architecture=config.architecture or None,
+        architectures=config.architectures,
+    )
 
 
 def _secret(request: GatherRequest, wanted: Reference) -> frozenset[str] | None:
     """Return the names of a secret's keys (a parameter has none), or None if it is missing."""
-    from ops.aws import secrets
+    from ops.aws import s3, secrets
 
+    cloud = request.platform.cloud
+    if wanted.is_file:
+        return frozenset() if s3.exists(cloud, wanted.source) else None
     if not wanted.is_parameter:
-        return secrets.keys(request.platform.cloud, wanted.source)
-    return frozenset() if secrets.parameter_exists(request.platform.cloud, wanted.source) else None
+        return secrets.keys(cloud, wanted.source)
+    return frozenset() if secrets.parameter_exists(cloud, wanted.source) else None
 
 
 def run_tests(request: GatherRequest) -> TestRun | Unknown | None:

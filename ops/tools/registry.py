@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,11 +38,15 @@ _TIMEOUT = 20.0  # seconds, for each read
 
 @dataclass(frozen=True)
 class ImageConfiguration:
-    """An image's configuration. `digest` is that of the reference, which may name an index."""
+    """An image's configuration. `digest` is that of the reference, which may name an index.
+
+    `architectures`: of all images of an index, without attestations; empty for a single image.
+    """
 
     digest: str
     revision: str | None
     architecture: str
+    architectures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,13 +152,10 @@ def _read(registry: _RegistryClient, reference: str) -> ImageConfiguration:
     raw, headers = registry.get(f"/manifests/{reference}", (*_INDEXES, *_MANIFESTS))
     digest = headers.get("docker-content-digest") or _sha256(raw)
     manifest = _parsed(registry, raw)
-    if manifest.get("manifests"):
-        manifest = _document(
-            registry,
-            f"/manifests/{_choose_manifest(manifest)['digest']}",
-            _choose_manifest(manifest)["digest"],
-            _MANIFESTS,
-        )
+    images = _images(manifest)
+    if images:
+        chosen = _choose_manifest(images)["digest"]
+        manifest = _document(registry, f"/manifests/{chosen}", chosen, _MANIFESTS)
     if "config" not in manifest:
         raise Unreachable(
             registry.what, "the registry's answer is no image manifest", "push the image again"
@@ -163,17 +164,31 @@ def _read(registry: _RegistryClient, reference: str) -> ImageConfiguration:
         registry, f"/blobs/{manifest['config']['digest']}", manifest["config"]["digest"]
     )
     labels = (found.get("config") or {}).get("Labels") or {}
-    return ImageConfiguration(digest, labels.get(REVISION) or None, found.get("architecture", ""))
+    architectures = [str(_platform_of(each).get("architecture") or "") for each in images]
+    return ImageConfiguration(
+        digest,
+        labels.get(REVISION) or None,
+        found.get("architecture", ""),
+        tuple(dict.fromkeys(filter(None, architectures))),
+    )
 
 
-def _choose_manifest(index: Mapping[str, Any]) -> Mapping[str, Any]:
-    images: list[Mapping[str, Any]] = index["manifests"]
-    platforms = [(image.get("platform") or {}) for image in images]
-    wanted = [
-        image
-        for image, its in zip(images, platforms, strict=True)
-        if (its.get("os"), its.get("architecture")) == ("linux", "amd64")
-    ]
+def _images(manifest: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The Linux images of an index; empty for a single image's manifest.
+
+    Build attestations, whose platform is unknown/unknown, are no images.
+    """
+    every = manifest.get("manifests") or ()
+    return tuple(each for each in every if _platform_of(each).get("os", "linux") == "linux")
+
+
+def _platform_of(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    return entry.get("platform") or {}
+
+
+def _choose_manifest(images: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The linux/amd64 image, or else the first one; all have the same labels."""
+    wanted = [each for each in images if _platform_of(each).get("architecture") == "amd64"]
     return (wanted or images)[0]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ops.aws import ecr, elb, logs, secrets, session
+from ops.aws import ecr, elb, logs, s3, secrets, session
 from ops.core.errors import ConfigError, Refused
 from ops.core.redaction.redact import redact
 
@@ -43,6 +43,73 @@ def test_repository_image_and_token(cloud: session.AwsSession) -> None:
     token = ecr.token(cloud)
     assert token.username == "AWS" and token.password and "amazonaws.com" in token.registry
     assert token.password not in f"{token} {token!r}"
+
+
+def test_every_image_of_a_large_repository_is_listed(cloud: session.AwsSession) -> None:
+    """ECR returns pages in no order: the newest image may be on the last one."""
+    client = cloud.client("ecr")
+    client.create_repository(repositoryName="large")
+    for number in range(130):
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+            "config": {"digest": f"sha256:{number:064x}", "size": 7},
+            "layers": [],
+        }
+        client.put_image(
+            repositoryName="large", imageTag=f"v{number}", imageManifest=json.dumps(manifest)
+        )
+    found = ecr.images(cloud, "large")
+    assert {each.tag for each in found} == {f"v{number}" for number in range(130)}
+
+
+@pytest.mark.parametrize(
+    ("repository", "name", "region", "account"),
+    [
+        ("team/web", "team/web", "us-east-1", None),
+        ("222222222222.dkr.ecr.eu-west-1.amazonaws.com/web", "web", "eu-west-1", "222222222222"),
+        (
+            "222222222222.dkr.ecr.cn-north-1.amazonaws.com.cn/a/b",
+            "a/b",
+            "cn-north-1",
+            "222222222222",
+        ),
+        (
+            "222222222222.dkr.ecr-fips.us-gov-west-1.amazonaws.com/web",
+            "web",
+            "us-gov-west-1",
+            "222222222222",
+        ),
+        ("222222222222.dkr-ecr.us-east-1.on.aws/web", "web", "us-east-1", "222222222222"),
+    ],
+)
+def test_a_repository_by_its_uri_is_asked_in_its_account_and_region(
+    cloud: session.AwsSession, repository: str, name: str, region: str, account: str | None
+) -> None:
+    place = ecr._Place.of(cloud, repository)
+    assert (place.name, place.cloud.region) == (name, region)
+    assert place.registry == ({"registryId": account} if account else {})
+    assert ecr.repository_name(repository) == name
+
+
+def test_a_secret_and_a_parameter_are_read_in_the_region_of_their_arn(
+    cloud: session.AwsSession,
+) -> None:
+    west = cloud.in_region("us-west-2")
+    made = west.client("secretsmanager").create_secret(Name="far", SecretString='{"a": "b"}')
+    west.client("ssm").put_parameter(Name="/far", Value="x", Type="String", Overwrite=True)
+    parameter = "arn:aws:ssm:us-west-2:123456789012:parameter/far"
+    assert secrets.keys(cloud, made["ARN"]) == frozenset({"a"})
+    assert secrets.keys(cloud, "far") is None
+    assert secrets.parameter_exists(cloud, parameter)
+    assert not secrets.parameter_exists(cloud, parameter.replace("us-west-2", "us-east-1"))
+
+
+def test_an_environment_file_exists_or_not(cloud: session.AwsSession) -> None:
+    cloud.client("s3").create_bucket(Bucket="settings")
+    cloud.client("s3").put_object(Bucket="settings", Key="web.env", Body=b"A=1")
+    assert s3.exists(cloud, "arn:aws:s3:::settings/web.env")
+    assert not s3.exists(cloud, "arn:aws:s3:::settings/api.env")
 
 
 def test_target_group_and_targets(cloud: session.AwsSession) -> None:

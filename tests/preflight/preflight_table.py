@@ -242,6 +242,85 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ),
     ("architecture", "ok", {"local_image": LocalImage("sha256:2", "0" * 40, "arm64")}, "agree"),
     ("architecture", "unknown", {"engine": NO}, "see engine"),
+    (
+        "architecture",
+        "ok",
+        {"image": image(architectures=("arm64", "amd64"))},
+        "amd64: task definition and image agree",
+    ),
+    (
+        "architecture",
+        "refuse",
+        {"image": image(architectures=("arm64", "s390x"))},
+        "is for arm64, s390x; the task definition wants amd64",
+    ),
+    (
+        "repository",
+        "ok",
+        {"repository": Repository("r", "u", True, ("latest", "dev-*"))},
+        "IMMUTABLE except for latest, dev-*: latest is moved too",
+    ),
+    (
+        "secrets",
+        "refuse",
+        {
+            "revision": definition(
+                container={
+                    "secrets": [],
+                    "logConfiguration": {
+                        "logDriver": "splunk",
+                        "secretOptions": [{"name": "splunk-token", "valueFrom": SECRET}],
+                    },
+                }
+            ),
+            "secrets": {SECRET: None},
+        },
+        "splunk-token: there is no secret",
+    ),
+    (
+        "secrets",
+        "refuse",
+        {
+            "revision": definition(
+                container={
+                    "secrets": [],
+                    "repositoryCredentials": {"credentialsParameter": SECRET},
+                }
+            ),
+            "secrets": {SECRET: None},
+        },
+        "repositoryCredentials: there is no secret",
+    ),
+    (
+        "secrets",
+        "refuse",
+        {
+            "revision": definition(
+                container={
+                    "secrets": [],
+                    "environmentFiles": [{"value": "arn:aws:s3:::settings/web.env", "type": "s3"}],
+                }
+            ),
+            "secrets": {"arn:aws:s3:::settings/web.env": None},
+        },
+        "there is no environment file arn:aws:s3:::settings/web.env",
+    ),
+    (
+        "log-group",
+        "refuse",
+        {
+            "revision": definition(
+                container={
+                    "logConfiguration": {
+                        "logDriver": "awslogs",
+                        "options": {"awslogs-group": "/central", "awslogs-region": "us-west-2"},
+                    }
+                }
+            ),
+            "log_groups": {"/central in us-west-2": False},
+        },
+        "has no group /central in us-west-2",
+    ),
     ("secrets", "ok", {}, "2 resolved, with their keys"),
     ("secrets", "ok", {"revision": definition(container={"secrets": []})}, "none are used"),
     (

@@ -96,8 +96,22 @@ def test_of_an_index_linux_amd64_is_read(httpserver: HTTPServer) -> None:
     tagged(httpserver, one, "one")
     assert registry.configuration(
         repository(httpserver), "both", TOKEN
-    ) == registry.ImageConfiguration(digest_of(both), "amd", "amd64")
+    ) == registry.ImageConfiguration(digest_of(both), "amd", "amd64", ("arm64", "amd64"))
     assert registry.configuration(repository(httpserver), "one", TOKEN).architecture == "arm64"
+
+
+def test_attestations_are_no_images(httpserver: HTTPServer) -> None:
+    """buildx adds an attestation to each image of an index, with the platform unknown/unknown."""
+    arm = image(httpserver, "arm64", {registry.REVISION: "abc"})
+    unknown = {"os": "unknown", "architecture": "unknown"}
+    entries = [
+        {"digest": "sha256:" + "0" * 64, "platform": unknown},
+        {"digest": digest_of(arm), "platform": {"os": "linux", "architecture": "arm64"}},
+    ]
+    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
+    tagged(httpserver, index)
+    found = registry.configuration(repository(httpserver), "v1", TOKEN)
+    assert (found.revision, found.architecture, found.architectures) == ("abc", "arm64", ("arm64",))
 
 
 def test_the_redirect_to_s3_gets_no_credentials(httpserver: HTTPServer) -> None:

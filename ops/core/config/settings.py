@@ -63,7 +63,9 @@ class Service(Model):
         description="The container of the task definition whose image is deployed; sidecars are "
         "not changed."
     )
-    repository: Text = Field(description="Name of the ECR repository.")
+    repository: Text = Field(
+        description="Name of the ECR repository, or its URI if it is in another account or Region."
+    )
     context: Text = Field(".", description="Build context, relative to `source`.")
     dockerfile: Text = Field("Dockerfile", description="Relative to the context.")
     build_args: dict[str, str] = Field(

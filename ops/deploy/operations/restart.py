@@ -20,8 +20,6 @@ from ops.ecs import watch
 from ops.platform import Platform
 from ops.preflight.facts import ReleaseFacts
 
-_IMAGES = 1_000  # the newest ones, searched for a digest
-
 
 @dataclass
 class PlannedRestart(PlannedDeploy):
@@ -86,7 +84,7 @@ def plan(
 def _tag_in_ecr(platform: Platform, repository: str, image: str) -> str:
     """The tag in ECR of an image that is named by its digest, or "" without one."""
     name, _, digest = image.partition("@")
-    if not digest or not name.endswith(f"/{repository}"):
+    if not digest or not name.endswith(f"/{ecr.repository_name(repository)}"):
         return ""
-    found = ecr.images(platform.cloud, repository, _IMAGES)
+    found = ecr.images(platform.cloud, repository)
     return next((each.tag for each in found if each.digest == digest), "")

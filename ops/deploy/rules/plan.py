@@ -152,7 +152,7 @@ def _image_steps(
     else:
         steps.append(_build_step(facts, service, commit, image))
     steps.append(PushImage(repository.uri, commit.short))
-    if not repository.immutable:
+    if not repository.is_immutable("latest"):
         steps.append(TagLatest(repository.uri, commit.short))
     return tuple(steps), tuple(already)
 

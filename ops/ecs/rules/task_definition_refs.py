@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ops.aws.facts import ContainerDefinition, TaskDefinition
@@ -16,10 +16,11 @@ _SECRET_ARN_PARTS = 7
 
 @dataclass(frozen=True)
 class Reference:
-    """One `secrets:` entry of a container.
+    """Something outside that a container needs at its start.
 
-    `source` is a secret's ARN, or an SSM parameter's name or ARN; `key` the JSON key within the
-    secret.
+    An entry of `secrets` or of the log driver's `secretOptions`, the credentials of a private
+    registry, or an environment file. `source` is a secret's ARN, an SSM parameter's name or ARN, or
+    a file's S3 ARN; `key` the JSON key within the secret.
     """
 
     container: str
@@ -29,29 +30,57 @@ class Reference:
 
     @property
     def is_parameter(self) -> bool:
-        """Whether ECS reads it as an SSM parameter: anything but a Secrets Manager ARN."""
-        return ":secretsmanager:" not in self.source
+        """Whether ECS reads it as an SSM parameter: anything but a secret or a file."""
+        return ":secretsmanager:" not in self.source and not self.is_file
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is an environment file in S3."""
+        return ":s3:::" in self.source
+
+    @property
+    def kind(self) -> str:
+        """Its name in a message: `secret`, `parameter` or `environment file`."""
+        if self.is_file:
+            return "environment file"
+        return "parameter" if self.is_parameter else "secret"
 
 
 @dataclass(frozen=True)
 class LogGroup:
     """The log group of a container's `awslogs` driver.
 
-    `created`: the driver creates the group itself (`awslogs-create-group`).
+    `created`: the driver creates the group itself (`awslogs-create-group`). `region`: that of
+    `awslogs-region`, or "" for the service's own.
     """
 
     container: str
     name: str
     created: bool
+    region: str = ""
+
+    @property
+    def place(self) -> str:
+        """The name, with the Region if it is named."""
+        return f"{self.name} in {self.region}" if self.region else self.name
 
 
 def references(revision: TaskDefinition) -> tuple[Reference, ...]:
-    """Every secret of the containers, in their order."""
-    return tuple(
-        reference(container.get("name", ""), entry.get("name", ""), entry.get("valueFrom", ""))
-        for container in revision.containers
-        for entry in container.get("secrets") or ()
-    )
+    """Everything outside that the containers need at their start, in their order."""
+    return tuple(each for container in revision.containers for each in _references(container))
+
+
+def _references(container: ContainerDefinition) -> Iterator[Reference]:
+    name = container.get("name", "")
+    log = container.get("logConfiguration") or {}
+    for entry in (*(container.get("secrets") or ()), *(log.get("secretOptions") or ())):
+        yield reference(name, entry.get("name", ""), entry.get("valueFrom", ""))
+    registry = (container.get("repositoryCredentials") or {}).get("credentialsParameter")
+    if registry:
+        yield reference(name, "repositoryCredentials", registry)
+    for file in container.get("environmentFiles") or ():
+        if file.get("value"):
+            yield Reference(name, "environmentFiles", file["value"])
 
 
 def reference(container: str, variable: str, value_from: str) -> Reference:
@@ -73,6 +102,7 @@ def log_groups(revision: TaskDefinition) -> tuple[LogGroup, ...]:
                     container.get("name", ""),
                     options["awslogs-group"],
                     options.get("awslogs-create-group") == "true",
+                    options.get("awslogs-region") or "",
                 )
             )
     return tuple(found)

@@ -12,6 +12,7 @@ from ops.preflight.rules.registry import preflight_check
 from ops.preflight.rules.result import (
     CheckResult,
     config_key,
+    join_limited,
     ok,
     refuse,
     refuse_unknown,
@@ -43,14 +44,10 @@ def repository(facts: ReleaseFacts, environment: Environment) -> CheckResult:
             f"ECR has no repository {name} in {where}",
             f"create it, or correct {config_key(facts, 'repository')}",
         )
-    return ok(
-        f"{found.uri}, "
-        + (
-            "IMMUTABLE: tags never move, and latest is not used"
-            if found.immutable
-            else "MUTABLE: latest is moved too"
-        )
-    )
+    latest = "latest is not used" if found.is_immutable("latest") else "latest is moved too"
+    kind = "IMMUTABLE" if found.immutable else "MUTABLE"
+    but = f" except for {join_limited(found.exclusions)}" if found.exclusions else ""
+    return ok(f"{found.uri}, {kind}{but}: {latest}")
 
 
 @preflight_check(
@@ -111,7 +108,8 @@ def _tag_taken(facts: ReleaseFacts, found: Image, name: str) -> CheckResult:
     )
     how = (
         "never moves there"
-        if isinstance(facts.repository, Repository) and facts.repository.immutable
+        if isinstance(facts.repository, Repository)
+        and facts.repository.is_immutable(facts.tag or "")
         else "would be overwritten"
     )
     return refuse(

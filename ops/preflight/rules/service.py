@@ -187,10 +187,11 @@ def _image_architecture(wanted: str, found: Image, facts: ReleaseFacts) -> Check
             f"the configuration of image {facts.tag} names no architecture or could not be "
             f"read; wanted: {wanted}"
         )
-    if _architecture(found.architecture) != wanted:
+    built = [_architecture(each) for each in found.architectures or (found.architecture,)]
+    if wanted not in built:
         return refuse(
-            f"image {facts.tag} is for {_architecture(found.architecture)}; the task definition "
-            f"wants {wanted}",
+            f"image {facts.tag} is for {join_limited(tuple(built))}; the task definition wants "
+            f"{wanted}",
             "build it again for that platform, from a new commit",
         )
     return ok(f"{wanted}: task definition and image agree")
@@ -268,10 +269,7 @@ def _missing_reference(facts: ReleaseFacts, reference: Reference) -> str:
     if isinstance(found, Unknown):
         return ""
     if found is None:
-        return (
-            f"{reference.variable}: there is no "
-            f"{'parameter' if reference.is_parameter else 'secret'} {reference.source}"
-        )
+        return f"{reference.variable}: there is no {reference.kind} {reference.source}"
     if reference.key and reference.key not in found:
         return (
             f"{reference.variable}: secret {reference.source} has no key {reference.key}; it "
@@ -292,9 +290,9 @@ def log_group(facts: ReleaseFacts, environment: Environment) -> CheckResult:
         return unknown(revision.why)
     groups = log_groups(revision)
     missing = tuple(
-        group.name
+        group.place
         for group in groups
-        if facts.log_groups.get(group.name) is False and not group.created
+        if facts.log_groups.get(group.place) is False and not group.created
     )
     if missing:
         return refuse(
@@ -302,9 +300,9 @@ def log_group(facts: ReleaseFacts, environment: Environment) -> CheckResult:
             "create it, or correct the task definition",
         )
     unread = [
-        f"{group.name}: {fact.why}"
+        f"{group.place}: {fact.why}"
         for group in groups
-        if isinstance(fact := facts.log_groups.get(group.name), Unknown)
+        if isinstance(fact := facts.log_groups.get(group.place), Unknown)
     ]
     if unread:
         return unknown("; ".join(unread))

@@ -19,6 +19,7 @@ from ops.core.redaction.redact import one_line, redacted
 from ops.core.text import short_commit, short_digest
 from ops.state.model import ReleaseRecord
 
+_MAX_UNRECORDED = 100  # images without a record, the newest
 _FILTERS = (*(verdict.value for verdict in Verdict), "unrecorded")
 NEWEST_FIRST = (
     10**10
@@ -229,7 +230,7 @@ def rows(
     )
     without = [
         row for row in (pushed or {}).values() if row.digest not in seen and row.at >= oldest
-    ]
+    ][:_MAX_UNRECORDED]
     found = [*listed, *without]
     for image in running:
         if all(row.digest != image.digest for row in found):
