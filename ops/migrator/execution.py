@@ -14,12 +14,16 @@ import psycopg
 import sqlalchemy
 
 from ops.migrator import audit, connections, failures, indexes, transactions
+from ops.migrator.indexes import IndexName
 from ops.migrator.model import Direction, Limits, RunIdentity
 from ops.migrator.revisions import checksums, session_state
 from ops.migrator.revisions.attempt import RevisionAttempt
+from ops.migrator.revisions.blockers import BlockerWatch
 from ops.migrator.revisions.session_state import StartSettings
 from ops.migrator.revisions.sql_tokens import statements
 from ops.migrator.revisions.user_code import contained
+
+MAX_BACKOFF_S = 10.0  # seconds
 
 
 @dataclass
@@ -35,6 +39,8 @@ class RevisionExecutor:
     limits: Limits
     say: Callable[[str], None]
     time_left: Callable[[], float]
+    sleep: Callable[[float], None]
+    watch: BlockerWatch
     attempt: RevisionAttempt | None = None
     start: StartSettings = field(init=False)
 
@@ -43,7 +49,8 @@ class RevisionExecutor:
 
     def listen(self, engine: sqlalchemy.Engine) -> None:
         """Observe the statements that revisions send through SQLAlchemy."""
-        sqlalchemy.event.listen(engine, "before_cursor_execute", self._note_statement)
+        sqlalchemy.event.listen(engine, "before_cursor_execute", self._send, retval=True)
+        sqlalchemy.event.listen(engine, "after_cursor_execute", self._note_completion)
         sqlalchemy.event.listen(engine, "commit", lambda _connection: self._note_control("COMMIT"))
         sqlalchemy.event.listen(
             engine, "rollback", lambda _connection: self._note_control("ROLLBACK")
@@ -70,7 +77,16 @@ class RevisionExecutor:
                 context.connection.exec_driver_sql(
                     connections.SET_LIMITS, connections.limit_settings(limits)
                 )
-            self._run_user_code(lambda: original(**given), attempt, context)
+            pid = transactions.driver_of(context.connection).info.backend_pid
+            try:
+                with self.watch.watching(pid):
+                    self._run_user_code(lambda: original(**given), attempt, context)
+            finally:
+                attempt.blockers = self.watch.last
+            if attempt.outside:
+                self.drop_leftovers(
+                    indexes.stale_copies(self.lock_connection, attempt.concurrently())
+                )
             if attempt.outside and (
                 broken := indexes.left_invalid(
                     self.lock_connection, attempt.invalid_before, attempt.concurrently()
@@ -129,7 +145,56 @@ class RevisionExecutor:
 
         return outside
 
-    def _note_statement(self, _connection: Any, cursor: Any, statement: str, *_rest: Any) -> None:
+    def _send(
+        self, _connection: Any, cursor: Any, statement: str, parameters: Any, *_rest: Any
+    ) -> tuple[str, Any]:
+        """Note a statement before it is sent; a pending DETACH … CONCURRENTLY is finalized."""
+        self._note_statement(cursor, statement)
+        if self.attempt and self.attempt.in_block and "detach" in statement.lower():
+            instead = indexes.finalized(self.lock_connection, statement)
+            if instead:
+                self.say("  its partition is pending detach already: FINALIZE")
+                return instead, parameters
+        return statement, parameters
+
+    def _note_completion(self, *_given: Any) -> None:
+        if self.attempt and self.attempt.running:
+            self.attempt.completed += 1
+
+    def drop_leftovers(self, broken: frozenset[IndexName]) -> bool:
+        """Drop INVALID indexes, with patience; whether there were any, and all are gone.
+
+        What obstructed the revision may obstruct this too: it is tried again after lock timeouts.
+        What stays is named, and does not replace the revision's own failure.
+        """
+        remains = []
+        for index in sorted(broken):
+            name = ".".join(index)
+            if self._drop_index(index):
+                self.say(f"  dropped {name}, which was left INVALID")
+            else:
+                remains.append(name)
+                self.say(f"  {name} is INVALID and could not be dropped")
+        if self.attempt:
+            self.attempt.remains = tuple(remains)
+        return bool(broken) and not remains
+
+    def _drop_index(self, index: IndexName) -> bool:
+        for count in range(self.limits.retries + 1):
+            try:
+                indexes.drop_index(self.lock_connection, index)
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                pause = min(self.limits.backoff_s * 2**count, MAX_BACKOFF_S)
+                if pause >= self.time_left():
+                    return False
+                self.sleep(pause)
+            except psycopg.Error:
+                return False
+            else:
+                return True
+        return False
+
+    def _note_statement(self, cursor: Any, statement: str) -> None:
         self._note_control(statement)
         if (
             self.attempt

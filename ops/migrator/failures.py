@@ -136,6 +136,8 @@ def to_migrate_error(
     why = target.clean(error_text(problem)) + (
         f" ({state})" if state else location(problem, attempt.file)
     )
+    if state == _LOCK_TIMEOUT and attempt.blockers:
+        why += f"; it waited for {target.clean('; '.join(each.text for each in attempt.blockers))}"
     why = f"{why}; {remains}"
     if isinstance(problem, EndedTransaction) and not attempt.outside:
         why = remains  # it says so with the statement
@@ -148,7 +150,7 @@ def to_migrate_error(
             "failed",
             what,
             why,
-            f"see who holds it (pg_stat_activity), then: {verb}, which continues from there",
+            f"{_ending(attempt)}, then: {verb}, which continues from there",
         )
     if state == _CANCELED:
         return MigrateError(
@@ -168,10 +170,19 @@ def to_migrate_error(
     return MigrateError("failed", what, why, how)
 
 
+def _ending(attempt: RevisionAttempt) -> str:
+    """How to end what the revision waited for."""
+    if not attempt.blockers:
+        return "see who holds it (pg_stat_activity, pg_prepared_xacts)"
+    return f"wait for its end, or end it: {'; '.join(each.end for each in attempt.blockers)}"
+
+
 def _what_remains(attempt: RevisionAttempt, applied: int, at: str | None) -> str:
     where = f"the database is at {at}" if at else "the database's current revision is unknown"
     mine = "nothing of it remains"
-    if attempt.outside:
+    if attempt.remains:
+        mine = f"it left {', '.join(attempt.remains)} INVALID, which the next run drops"
+    elif attempt.committed_outside:
         mine = "parts of it may remain, since it ran outside a transaction"
     elif attempt.ended or attempt.control:
         mine = (

@@ -22,7 +22,7 @@ import sqlalchemy
 from alembic.runtime.environment import EnvironmentContext
 
 from ops.migrator import audit, connections, failures, indexes, lock, preconditions
-from ops.migrator.execution import RevisionExecutor
+from ops.migrator.execution import MAX_BACKOFF_S, RevisionExecutor
 from ops.migrator.model import (
     Applied,
     Direction,
@@ -33,11 +33,11 @@ from ops.migrator.model import (
     TargetDatabase,
 )
 from ops.migrator.revisions import checksums, interrupts
+from ops.migrator.revisions.blockers import BlockerWatch
 from ops.migrator.revisions.scripts import BASE, Scripts
 from ops.migrator.revisions.user_code import contained
 from ops.migrator.version_table import heads_of
 
-_MAX_BACKOFF_S = 10.0  # seconds
 _GIVE_UP_S = 5.0  # how long a session that was ended may take to go
 _END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
@@ -110,10 +110,19 @@ class MigrationRun:
     began: float
     applied: list[Applied] = field(default_factory=list)
     executor: RevisionExecutor = field(init=False)
+    watch: BlockerWatch = field(init=False)
 
     def __post_init__(self) -> None:
+        self.watch = BlockerWatch(self.lock_connection, self.say, self.limits.lock_timeout_s)
         self.executor = RevisionExecutor(
-            self.lock_connection, self.direction, self.who, self.limits, self.say, self._time_left
+            self.lock_connection,
+            self.direction,
+            self.who,
+            self.limits,
+            self.say,
+            self._time_left,
+            self.sleep,
+            self.watch,
         )
 
     def execute(self, heads: tuple[str, ...]) -> MigrationOutcome:
@@ -123,7 +132,7 @@ class MigrationRun:
             return MigrationOutcome(before, before, (), None)
         audit.record_start(self.lock_connection, self.who, before)
         try:
-            with interrupts.before_end(self._give_up):
+            with interrupts.before_end(self._give_up), self.watch.running():
                 self._run_with_retries()
         except BaseException as problem:
             raise self._failure(problem) from None
@@ -146,12 +155,9 @@ class MigrationRun:
                 tries[self.executor.attempt.revision] = count = (
                     tries.get(self.executor.attempt.revision, 0) + 1
                 )
+                cleared = self._drop_invalid_indexes()
                 again = failures.retry_reason(
-                    problem,
-                    self.executor.attempt.may_stay,
-                    self._drop_invalid_indexes(),
-                    count,
-                    self.limits.retries,
+                    problem, self.executor.attempt.may_stay, cleared, count, self.limits.retries
                 )
                 if again is None:
                     raise
@@ -222,18 +228,17 @@ class MigrationRun:
             or self.lock_connection.closed
         ):
             return False
-        broken = indexes.left_invalid(
-            self.lock_connection,
-            self.executor.attempt.invalid_before,
-            self.executor.attempt.concurrently(),
-        )
-        indexes.drop_indexes(self.lock_connection, broken)
-        for schema, name in sorted(broken):
-            self.say(f"  dropped {schema}.{name}, which was left INVALID")
-        return bool(broken)
+        statements = self.executor.attempt.concurrently()
+        try:
+            broken = indexes.left_invalid(
+                self.lock_connection, self.executor.attempt.invalid_before, statements
+            ) | indexes.stale_copies(self.lock_connection, statements)
+        except psycopg.Error:
+            return False
+        return self.executor.drop_leftovers(broken)
 
     def _back_off(self, count: int, why: str) -> None:
-        pause = min(self.limits.backoff_s * 2 ** (count - 1), _MAX_BACKOFF_S) * random.uniform(  # noqa: S311
+        pause = min(self.limits.backoff_s * 2 ** (count - 1), MAX_BACKOFF_S) * random.uniform(  # noqa: S311
             0.75, 1.25
         )
         if pause >= self._time_left():

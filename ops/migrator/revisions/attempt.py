@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.migrator.indexes import IndexName
+from ops.migrator.revisions.blockers import Blocker
 from ops.migrator.revisions.sql_tokens import ends_transactions
 from ops.migrator.revisions.user_code import current_line
 
@@ -30,6 +31,9 @@ class RevisionAttempt:
     control_text: str = ""  # that statement as it was sent
     control: str = ""  # the first COMMIT, ROLLBACK … that it sent: `COMMIT, line 9`
     ended: bool = False  # its transaction had ended when it failed
+    completed: int = 0  # statements that succeeded, as SQLAlchemy reports them
+    blockers: tuple[Blocker, ...] = ()  # what it waited for most recently
+    remains: tuple[str, ...] = ()  # what a failed CONCURRENTLY left and could not be removed
     leaves: bool = False  # temporary tables and the like are left in its session
 
     def concurrently(self) -> list[str]:
@@ -57,4 +61,9 @@ class RevisionAttempt:
     @property
     def may_stay(self) -> bool:
         """Whether part of it may persist although it failed."""
-        return self.outside or self.ended or bool(self.control)
+        return self.committed_outside or self.ended or bool(self.control)
+
+    @property
+    def committed_outside(self) -> bool:
+        """Whether it left its transaction, and something of that may persist."""
+        return self.outside and bool(self.completed or self.remains or self.sql_file())
