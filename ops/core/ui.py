@@ -49,13 +49,14 @@ def progress(line: str = "", right: str = "") -> None:
 
 
 def print_text(text: str, *, verbatim: bool = False) -> None:
-    """Print a result on stdout, with its suggested commands as they are typed here.
+    """Print a result on stdout.
 
-    On a terminal it is wrapped and in colour, unless `verbatim`.
+    Unless `verbatim`, its suggested commands are written as they are typed here, and on a terminal
+    it is wrapped and in colour.
     """
-    text = invocation.as_typed(text)
+    text = text if verbatim else layout.fitted(invocation.as_typed(text), sys.stdout)
     with undisturbed():
-        print(text if verbatim else layout.fitted(text, sys.stdout), flush=True)
+        print(text, flush=True)
 
 
 def on_terminal() -> bool:

@@ -114,6 +114,8 @@ def test_tags_are_those_listed_last_and_the_newest_commits(tmp_path: Path) -> No
     assert complete("backend.deploy --tag ", tmp_path) == ["v2", "v1", head]
     assert complete("backend.rollback --to v", tmp_path) == ["v2", "v1"]
     assert complete("--env prod backend.deploy --tag ", tmp_path) == []  # no checkout there
+    cache.write_text(json.dumps([head]))
+    assert complete("backend.deploy --tag ", tmp_path) == [head]  # once
     cache.write_text("{torn")
     assert complete("backend.deploy --tag ", tmp_path) == [head]
 

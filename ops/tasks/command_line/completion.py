@@ -119,5 +119,10 @@ def _name(argument: Argument) -> str:
 
 
 def _starting(partial: str, found: Iterable[str]) -> Iterator[str]:
-    """Those that begin with the word, each once."""
-    return iter(dict.fromkeys(each for each in found if each.startswith(partial)))
+    """Those that begin with the word, each once, with a description where there is one."""
+    chosen: dict[str, str] = {}
+    for each in found:
+        text, _, description = each.partition("\t")
+        if text.startswith(partial):
+            chosen[text] = chosen.get(text) or description
+    return (f"{text}\t{description}".rstrip() for text, description in chosen.items())
