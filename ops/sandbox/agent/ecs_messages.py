@@ -112,5 +112,100 @@ def parameter_missing(name: str) -> str:
     )
 
 
+_RETRIED = "execution resource retrieval failed: unable to retrieve"
+_ONCE = "service call has been retried 1 time(s)"
+
+
+def registry_unreachable(region: str) -> str:
+    return (
+        f"{_SECRETS}The task cannot pull registry auth from Amazon ECR: There is a connection "
+        "issue between the task and Amazon ECR. Check your task network configuration. "
+        f'RequestError: send request failed caused by: Post "https://api.ecr.{region}'
+        '.amazonaws.com/": dial tcp 203.0.113.10:443: i/o timeout'
+    )
+
+
+def registry_denied(why: str) -> str:
+    return (
+        f"{_SECRETS}{_RETRIED} ecr registry auth: {_ONCE}: AccessDeniedException: {why} "
+        "status code: 400"
+    )
+
+
+def secret_unreachable(arn: str, service: str) -> str:
+    store, kind = (
+        ("Secrets Manager", "secrets manager")
+        if service == "secretsmanager"
+        else ("Systems Manager", "ssm")
+    )
+    return (
+        f"{_SECRETS}The task can't pull secrets from AWS {store}. There is a connection issue "
+        f"between the task and AWS {store}. Check your task network configuration. failed to "
+        f"fetch secret {arn} from {kind}: RequestCanceled: request context canceled caused by: "
+        "context deadline exceeded"
+    )
+
+
+def secret_denied(arn: str, why: str) -> str:
+    return (
+        f"{_SECRETS}{_RETRIED} secret from asm: {_ONCE}: failed to fetch secret {arn} from "
+        f"secrets manager: AccessDeniedException: {why} status code: 400"
+    )
+
+
+def secret_key_denied(arn: str) -> str:
+    return (
+        f"{_SECRETS}{_RETRIED} secret from asm: {_ONCE}: failed to fetch secret {arn} from "
+        "secrets manager: AccessDeniedException: Access to KMS is not allowed status code: 400"
+    )
+
+
+def logs_unreachable() -> str:
+    return (
+        "ResourceInitializationError: failed to validate logger args: The task cannot find the "
+        "Amazon CloudWatch log group defined in the task definition. There is a connection issue "
+        "between the task and Amazon CloudWatch. Check your network configuration. : signal: killed"
+    )
+
+
+def logs_denied(why: str) -> str:
+    return (
+        "ResourceInitializationError: failed to validate logger args: create stream has been "
+        "retried 1 times: failed to create Cloudwatch log stream: AccessDeniedException: "
+        f"{why} : exit status 1"
+    )
+
+
+def no_free_address(subnet: str) -> str:
+    return (
+        "Unexpected EC2 error while attempting to Create Network Interface with public IP "
+        f"assignment disabled in subnet '{subnet}': InsufficientFreeAddressesInSubnet"
+    )
+
+
+def role_not_assumed(role: str) -> str:
+    return (
+        f"failed to launch a task with (error ECS was unable to assume the role '{role}' that was "
+        "provided for this task. Please verify that the role being passed has the proper trust "
+        "relationship and permissions and that your IAM user has permissions to pass this role.)."
+    )
+
+
+def not_placed(reason: str) -> str:
+    return f"was unable to place a task. Reason: {reason}"
+
+
+def container_unhealthy(task_id: str) -> str:
+    return f"(task {task_id}) failed container health checks."
+
+
+NO_CAPACITY = (
+    "Capacity is unavailable at this time. Please try again later or in a different "
+    "availability zone."
+)
+VCPU_LIMIT = "You've reached the limit on the number of vCPUs you can run concurrently."
+FAILED_CONTAINER_HEALTH = "Task failed container health checks"
+
+
 def _tasks(task_ids: list[str]) -> str:
     return " ".join(f"(task {each})" for each in task_ids)

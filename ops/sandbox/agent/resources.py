@@ -3,8 +3,8 @@
 Emulates Fargate's resource initialisation and its texts (ResourceInitializationError …).
 `valueFrom` is a secret's ARN, optionally followed by `:json-key:version-stage:version-id`, or an
 SSM parameter's ARN or name. A bare name is a secret's if no parameter has that name. Differs from
-Fargate: nothing is ever denied (no roles), environment files and volumes are ignored, awslogs
-writes each line at once, other log drivers drop their lines.
+Fargate: environment files and volumes are ignored, awslogs writes each line at once, other log
+drivers drop their lines. What the task reaches and may do: `access`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ops.sandbox.agent import ecs_messages
+from ops.sandbox.agent.access import ResourceError, TaskAccess
 from ops.sandbox.aws import lookups
 
 _VPC = {
@@ -21,11 +22,9 @@ _VPC = {
 }  # in place of the VPC's DNS: where libpq finds the database, whatever its name is
 
 
-class ResourceError(Exception):
-    """A task can't be initialised; `str()` is its stoppedReason."""
-
-
-def environment(definition: dict[str, Any], overrides: dict[str, Any]) -> dict[str, str]:
+def environment(
+    definition: dict[str, Any], overrides: dict[str, Any], access: TaskAccess
+) -> dict[str, str]:
     """Return a container's environment: its own, overrides, then secrets. Raises ResourceError."""
     plain = {
         **_VPC,
@@ -33,13 +32,17 @@ def environment(definition: dict[str, Any], overrides: dict[str, Any]) -> dict[s
     }
     plain.update({each["name"]: each["value"] for each in overrides.get("environment") or []})
     plain.update(
-        {each["name"]: _resolve(each["valueFrom"]) for each in definition.get("secrets") or []}
+        {
+            each["name"]: _resolve(each["valueFrom"], access)
+            for each in definition.get("secrets") or []
+        }
     )
     return plain
 
 
-def _resolve(value_from: str) -> str:
+def _resolve(value_from: str, access: TaskAccess) -> str:
     """Return the value of one `secrets[].valueFrom`. Raises ResourceError with ECS's text."""
+    access.check_secret(":".join(value_from.split(":")[:7]))
     if value_from.startswith("arn:") and ":secretsmanager:" in value_from:
         return _from_secrets_manager(value_from)
     found = lookups.parameter(value_from)
@@ -65,7 +68,7 @@ def _from_secrets_manager(value_from: str) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def log_writer(definition: dict[str, Any], task_id: str) -> Callable[[str], None]:
+def log_writer(definition: dict[str, Any], access: TaskAccess) -> Callable[[str], None]:
     """Return the function that writes a container's log lines.
 
     The stream is `<awslogs-stream-prefix>/<container>/<task id>`. Raises ResourceError without a
@@ -80,8 +83,9 @@ def log_writer(definition: dict[str, Any], task_id: str) -> Callable[[str], None
             raise ResourceError(ecs_messages.log_option_missing(option))
     group, stream = (
         options["awslogs-group"],
-        f"{options['awslogs-stream-prefix']}/{definition['name']}/{task_id}",
+        f"{options['awslogs-stream-prefix']}/{definition['name']}/{access.task_id}",
     )
+    access.check_logs(group)
     if not lookups.create_log_stream(group, stream, options.get("awslogs-create-group") == "true"):
         raise ResourceError(ecs_messages.log_group_missing())
     return lambda line: lookups.write_log(group, stream, line)

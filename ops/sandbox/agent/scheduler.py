@@ -4,7 +4,8 @@ Emulates rolling updates within minimum and maximum healthy percent, replacement
 unhealthy tasks after the grace period, the circuit breaker with and without rollback, back-off,
 superseded deployments, events. A rollback is a new PRIMARY deployment of the last completed
 revision; its reason and event name the new deployment's id. Differs from ECS: the grace period is
-the shorter of the service's own and `Timing.grace`; FAILED deployments stay visible until the
+the shorter of the service's own and `Timing.grace`; an event that would repeat the newest one is
+left out; FAILED deployments stay visible until the
 rollback has completed; alarms, lifecycle hooks and zone rebalancing do not exist.
 """
 
@@ -15,6 +16,7 @@ import traceback
 from ops.sandbox.agent import breaker, ecs_messages
 from ops.sandbox.agent.reconcile import ServiceView, Start, Stop, TaskView, reconcile
 from ops.sandbox.aws import lookups
+from ops.sandbox.aws.access import roles
 from ops.sandbox.aws.ecs.model import Deployment, Service, Task, deployment_id, utc_now
 from ops.sandbox.aws.server import Cloud
 from ops.sandbox.aws.targets import Target
@@ -78,6 +80,10 @@ class Scheduler:
                 float(service.settings.get("healthCheckGracePeriodSeconds") or 0), self.timing.grace
             )
             task.healthy_deadline = now + grace
+        if task.health == "UNHEALTHY":
+            service.say(ecs_messages.container_unhealthy(task.id))
+            task.ask_to_stop("ServiceSchedulerInitiated", ecs_messages.FAILED_CONTAINER_HEALTH)
+            return
         if self._healthy(task):
             if not task.established:
                 task.established = True
@@ -103,7 +109,7 @@ class Scheduler:
 
         Without a load balancer: RUNNING for `Timing.steady` seconds.
         """
-        if not task.running or task.started_at is None:
+        if not task.running or task.started_at is None or task.health not in ("", "HEALTHY"):
             return False
         balanced = [each for each in task.load_balancers if each.get("targetGroupArn")]
         if not balanced:
@@ -166,20 +172,28 @@ class Scheduler:
         for action in reconcile(view):
             match action:
                 case Start(count):
-                    self._start(service, count)
+                    self._start(service, count, now)
                 case Stop(tasks):
                     for identifier in tasks:
                         self.ecs.tasks[identifier].ask_to_stop(
                             "ServiceSchedulerInitiated", ecs_messages.scaling(primary.id)
                         )
 
-    def _start(self, service: Service, count: int) -> None:
+    def _start(self, service: Service, count: int, now: float) -> None:
         deployment = service.primary
         cluster, definition = (
             lookups.cluster(service.cluster),
             lookups.task_definition(deployment.task_definition),
         )
         if cluster is None:
+            return
+        if obstacle := self._obstacle(deployment):
+            deployment.failed_tasks += 1
+            deployment.not_before = now + breaker.wait_before_launch(
+                deployment.failed_tasks, self.timing.health_interval
+            )
+            if not any(obstacle in each.message for each in list(service.events)[:1]):
+                service.say(obstacle)
             return
         made = [
             self.ecs.new_task(
@@ -196,6 +210,15 @@ class Scheduler:
         ]
         service.announced_steady = False
         service.say(ecs_messages.started([task.id for task in made]))
+
+    def _obstacle(self, deployment: Deployment) -> str:
+        """The event that says why ECS can launch no task; "" if it can."""
+        spec = lookups.launch_spec(deployment.task_definition)
+        for role in filter(None, (spec.role, spec.task_role)):
+            if not roles.trusts_tasks(role):
+                return ecs_messages.role_not_assumed(role)
+        refused = self.cloud.placement_refusal
+        return ecs_messages.not_placed(refused) if refused else ""
 
     def _settle(self, service: Service, now: float) -> None:
         """Complete deployments.
@@ -245,7 +268,9 @@ def _failed(task: Task) -> bool:
     """Whether ECS counts this stop as a failed task."""
     if task.stop_code in ("TaskFailedToStart", "EssentialContainerExited"):
         return True
-    return (task.stopped_reason or "").startswith("Task failed ELB health checks")
+    return (task.stopped_reason or "").startswith(
+        ("Task failed ELB health checks", ecs_messages.FAILED_CONTAINER_HEALTH)
+    )
 
 
 def _age(task: Task) -> float:

@@ -3,9 +3,10 @@
 Emulates the states PROVISIONING → PENDING → ACTIVATING → RUNNING → DEACTIVATING → STOPPING →
 DEPROVISIONING → STOPPED, pulls and starts through the runtime, registration and draining with the
 load balancer, SIGTERM then SIGKILL, stop codes, reasons and exit codes. Differs from Fargate:
-containers start in the order of the task definition (`dependsOn` is ignored), container health
-checks are not run (`healthStatus` stays UNKNOWN), ulimits and CPU limits are not enforced, memory
-limits only as `memory_limit` describes, and a container's own `stopTimeout` is ignored.
+containers start in the order of the task definition (`dependsOn` is ignored), ulimits and CPU
+limits are not enforced, memory limits only as `memory_limit` describes, and a container's own
+`stopTimeout` is ignored. Health checks of containers: `container_health`; network and permissions:
+`access`.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.sandbox.agent import ecs_messages, memory_limit, resources
+from ops.sandbox.agent.access import ResourceError, TaskAccess
 from ops.sandbox.agent.addresses import Addresses, NoAddress
+from ops.sandbox.agent.container_health import HealthCommand, health_commands
 from ops.sandbox.aws import lookups
+from ops.sandbox.aws.access import routes
 from ops.sandbox.aws.ecs.model import Container as ContainerRecord
 from ops.sandbox.aws.ecs.model import Task, utc_now
 from ops.sandbox.aws.server import Cloud
@@ -57,6 +61,7 @@ class TaskLife:
         self.task = task
         self.resources = resources
         self._running: list[tuple[ContainerRecord, Container]] = []
+        self._checks: dict[str, HealthCommand] = {}
         self._thread = threading.Thread(target=self._live, name=f"task-{task.id[:8]}", daemon=True)
 
     def start(self) -> None:
@@ -83,7 +88,7 @@ class TaskLife:
             self._run()
         except _AskedToStop:
             pass
-        except (_LaunchFailed, resources.ResourceError) as failure:
+        except (_LaunchFailed, ResourceError) as failure:
             self._fail(str(failure))
         except Exception as bug:
             traceback.print_exc()
@@ -92,6 +97,9 @@ class TaskLife:
 
     def _provision(self) -> None:
         self._wait(self.resources.timing.provision)
+        subnet, free = routes.free_addresses(self._place)
+        if free < 1:
+            raise _LaunchFailed(ecs_messages.no_free_address(subnet))
         try:
             self._set(address=self.resources.addresses.take(), last_status="PENDING")
         except NoAddress as none_left:
@@ -107,11 +115,14 @@ class TaskLife:
         """
         spec = lookups.launch_spec(self.task.task_definition)
         began = time.monotonic()
+        self._access = TaskAccess(self.task.id, spec.role, self._place)
+        self._access.check_registry(container.image for container in self.task.containers)
         self._specs = [self._spec(container) for container in self.task.containers]
         self._set(pull_started_at=utc_now())
         for container in self.task.containers:
             self._leave_if_asked()
             try:
+                self._access.check_pull(container.image)
                 container.digest = self.resources.runtime.pull(container.image, spec.platform)
             except PullError as failure:
                 container.reason = str(failure)
@@ -125,14 +136,14 @@ class TaskLife:
         override: dict[str, Any] = next(
             (each for each in overrides if each.get("name") == container.name), {}
         )
-        environment = resources.environment(definition, override)
+        environment = resources.environment(definition, override, self._access)
         return ContainerSpec(
             task_id=self.task.id,
             name=container.name,
             image=container.image,
             address=self.task.address or "",
             environment=environment,
-            log=resources.log_writer(definition, self.task.id),
+            log=resources.log_writer(definition, self._access),
             command=_words(override.get("command") or definition.get("command")),
             entry_point=_words(definition.get("entryPoint")),
             ports=tuple(each["containerPort"] for each in definition.get("portMappings") or []),
@@ -158,6 +169,12 @@ class TaskLife:
         """Run until an essential container exits or a stop is requested."""
         self._set(last_status="RUNNING", started_at=utc_now())
         self._register()
+        self._checks = health_commands(
+            self.task.containers,
+            self._specs,
+            self.resources.runtime,
+            self.resources.timing,
+        )
         while not self.task.stop_asked.wait(_POLL):
             with self.resources.cloud.ecs.lock:
                 ended = [
@@ -169,8 +186,19 @@ class TaskLife:
                     record.exit_code is not None for record, _ in self._running
                 ):
                     self.task.ask_to_stop("EssentialContainerExited", ecs_messages.ESSENTIAL_EXITED)
+            self._check_containers()
+
+    def _check_containers(self) -> None:
+        """Run due health checks of containers, without holding the lock."""
+        for record, _ in self._running:
+            if record.name in self._checks and record.exit_code is None:
+                status = self._checks[record.name].step(time.monotonic())
+                with self.resources.cloud.ecs.lock:
+                    record.health = status
 
     def _wind_down(self) -> None:
+        for check in self._checks.values():
+            check.stop()
         crashed = self.task.stop_code in _CRASHED
         was_running = self.task.last_status == "RUNNING"
         if was_running:
@@ -195,6 +223,10 @@ class TaskLife:
             for record in self.task.containers:
                 record.status = "STOPPED"
         self._set(last_status="STOPPED", stopped_at=utc_now())
+
+    @property
+    def _place(self) -> dict[str, Any]:
+        return self.task.network_configuration.get("awsvpcConfiguration") or {}
 
     def _register(self) -> None:
         for group, address, port in self._targets():

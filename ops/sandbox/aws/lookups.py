@@ -1,7 +1,7 @@
 """Lookups for a task's start: definitions, secrets, parameters and log groups, from moto.
 
-Differs from AWS: roles are not checked, so nothing here is ever denied; only the sandbox's own
-account and region are known.
+Differs from AWS: only the sandbox's own account and region are known. Roles are checked by
+`ops.sandbox.aws.access.roles`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class LaunchSpec:
     arn: str
     family: str
     platform: str  # linux/amd64 | linux/arm64
+    role: str  # the execution role's ARN, or ""
+    task_role: str
     containers: tuple[dict[str, Any], ...]
 
 
@@ -48,6 +50,8 @@ def launch_spec(arn: str) -> LaunchSpec:
         arn,
         found.family,
         "linux/arm64" if architecture == "ARM64" else "linux/amd64",
+        str(getattr(found, "execution_role_arn", None) or ""),
+        str(getattr(found, "task_role_arn", None) or ""),
         tuple(found.container_definitions),
     )
 

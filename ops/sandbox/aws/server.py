@@ -24,6 +24,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from ops.sandbox.aws import cloudfront, elb, rds, security_groups
+from ops.sandbox.aws.access import roles
 from ops.sandbox.aws.cloudtrail import Trail
 from ops.sandbox.aws.ecr import Ecr
 from ops.sandbox.aws.ecs import task_definitions
@@ -92,6 +93,7 @@ class Cloud:
     ecs: EcsStore = field(default_factory=EcsStore)
     targets: TargetTable = field(default_factory=TargetTable)
     trail: Trail = field(default_factory=Trail)
+    placement_refusal: str = ""  # why Fargate places no task, in its own words
 
     def __post_init__(self) -> None:
         ecr = Ecr(self.ports.registry)
@@ -108,6 +110,7 @@ class Cloud:
         cloudfront.install(self.timing)
         rds.install(self.timing)
         ecr.install()
+        roles.install()
 
 
 _NOT_OURS = ("/moto-api", "/latest/", "/favicon.ico")  # what moto answers beside the APIs of AWS

@@ -30,6 +30,23 @@ def no_such_host(image: str, host: str) -> PullError:
     )
 
 
+def unreachable(image: str, host: str) -> PullError:
+    tries = _RETRIED.format(1, f"failed to resolve ref {image}")
+    return PullError(
+        f'{tries}: failed to do request: Head "https://{host}/v2/": dial tcp 203.0.113.11:443: '
+        f"i/o timeout"
+    )
+
+
+def layers_unreachable(region: str) -> PullError:
+    bucket = f"prod-{region}-starport-layer-bucket.s3.{region}.amazonaws.com"
+    return PullError(
+        "CannotPullContainerError: ref pull has been retried 5 time(s): failed to copy: "
+        f'httpReaderSeeker: failed open: failed to do request: Get "https://{bucket}/": dial tcp '
+        "203.0.113.12:443: i/o timeout"
+    )
+
+
 def no_reference(image: str) -> PullError:
     return PullError(
         f'CannotPullContainerError: failed to normalize image reference "{image}": invalid '

@@ -21,7 +21,7 @@ from ops.sandbox.seed.names import (
 )
 from ops.sandbox.seed.network import Network
 
-_TASKS = {
+TRUST: dict[str, Any] = {
     "Version": "2012-10-17",
     "Statement": [
         {
@@ -31,7 +31,8 @@ _TASKS = {
         },
     ],
 }
-_EXECUTION = {
+EXECUTION_POLICY = "start-tasks"
+EXECUTION: dict[str, Any] = {
     "Version": "2012-10-17",
     "Statement": [
         {
@@ -66,7 +67,8 @@ def make_repositories(clients: Clients) -> None:
 
 
 def make_prerequisites(clients: Clients, login: Login) -> str:
-    """Create what tasks need to start: log groups, cluster, secret; return the secret's ARN."""
+    """Create what tasks need to start: log groups, cluster, roles, secret; return its ARN."""
+    _make_roles(clients)
     for spec in SERVICES:
         clients.logs.create_log_group(logGroupName=spec.log_group)
         clients.logs.put_retention_policy(logGroupName=spec.log_group, retentionInDays=7)
@@ -77,19 +79,22 @@ def make_prerequisites(clients: Clients, login: Login) -> str:
 
 
 def make_account(clients: Clients, network: Network, login: Login) -> None:
-    """Create what no task needs: roles, state bucket, lock table, RDS entry, distribution."""
-    for role in ("task", "execution"):
-        clients.iam.create_role(
-            RoleName=f"{PREFIX}-ecs-{role}-role", AssumeRolePolicyDocument=json.dumps(_TASKS)
-        )
-    clients.iam.put_role_policy(
-        RoleName=f"{PREFIX}-ecs-execution-role",
-        PolicyName="start-tasks",
-        PolicyDocument=json.dumps(_EXECUTION),
-    )
+    """Create what no task needs: state bucket, lock table, RDS entry, distribution."""
     _make_state_store(clients)
     _make_database_entry(clients, network, login)
     clients.cloudfront.create_distribution(DistributionConfig=_distribution(network.domain))
+
+
+def _make_roles(clients: Clients) -> None:
+    for role in ("task", "execution"):
+        clients.iam.create_role(
+            RoleName=f"{PREFIX}-ecs-{role}-role", AssumeRolePolicyDocument=json.dumps(TRUST)
+        )
+    clients.iam.put_role_policy(
+        RoleName=role_arn("execution").rpartition("/")[2],
+        PolicyName=EXECUTION_POLICY,
+        PolicyDocument=json.dumps(EXECUTION),
+    )
 
 
 def role_arn(role: str) -> str:

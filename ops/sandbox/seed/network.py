@@ -1,8 +1,8 @@
 """The services' network: VPC, subnets, security groups, load balancer and target groups.
 
 Emulates the live platform's layout (facts.md): public and private subnets in two zones, `/api/*` to
-the backend, the rest to the frontend, health checks as measured there. Differs: no routes, gateways
-or TLS listener, which nothing in the sandbox would use.
+the backend, the rest to the frontend, health checks as measured there; public subnets lead to an
+internet gateway, private ones to one NAT gateway. Differs: no TLS listener.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ def make_network(clients: Clients) -> Network:
         _subnet(clients, vpc, zone, f"10.0.{number + 10}.0/24", "private")
         for number, zone in enumerate(_ZONES)
     ]
+    _route(clients, vpc, public, private)
     groups = {
         name: _group(clients, vpc, name) for name in ("alb", BACKEND.name, FRONTEND.name, "db")
     }
@@ -71,6 +72,31 @@ def _subnet(clients: Clients, vpc: str, zone: str, cidr: str, kind: str) -> str:
         VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone, TagSpecifications=tags
     )
     return str(made["Subnet"]["SubnetId"])
+
+
+def _route(clients: Clients, vpc: str, public: list[str], private: list[str]) -> None:
+    """Lead the public subnets to an internet gateway and the private ones to a NAT gateway."""
+    gateway = clients.ec2.create_internet_gateway(
+        TagSpecifications=_tags("internet-gateway", f"{PREFIX}-igw")
+    )["InternetGateway"]["InternetGatewayId"]
+    clients.ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    address = clients.ec2.allocate_address(Domain="vpc")["AllocationId"]
+    nat = clients.ec2.create_nat_gateway(
+        SubnetId=public[0],
+        AllocationId=address,
+        TagSpecifications=_tags("natgateway", f"{PREFIX}-nat"),
+    )["NatGateway"]["NatGatewayId"]
+    _route_table(clients, vpc, "public", public, GatewayId=gateway)
+    _route_table(clients, vpc, "private", private, NatGatewayId=nat)
+
+
+def _route_table(clients: Clients, vpc: str, kind: str, subnets: list[str], **target: str) -> None:
+    made = clients.ec2.create_route_table(
+        VpcId=vpc, TagSpecifications=_tags("route-table", f"{PREFIX}-{kind}-rt")
+    )["RouteTable"]["RouteTableId"]
+    clients.ec2.create_route(RouteTableId=made, DestinationCidrBlock="0.0.0.0/0", **target)
+    for subnet in subnets:
+        clients.ec2.associate_route_table(RouteTableId=made, SubnetId=subnet)
 
 
 def _group(clients: Clients, vpc: str, name: str) -> str:

@@ -79,7 +79,13 @@ class Container:
     digest: str | None = None
     exit_code: int | None = None
     reason: str | None = None
+    health: str = "UNKNOWN"  # UNKNOWN | HEALTHY | UNHEALTHY, of the definition's health check
     definition: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_check(self) -> bool:
+        command = (self.definition.get("healthCheck") or {}).get("command") or ["NONE"]
+        return bool(command[0] != "NONE")
 
 
 @dataclass
@@ -136,6 +142,12 @@ class Task:
         self.stopping_at = utc_now()
         self.stop_asked.set()
         return True
+
+    @property
+    def health(self) -> str:
+        """The health of its essential containers that have a health check, as ECS sums it up."""
+        found = {each.health for each in self.containers if each.essential and each.has_check}
+        return next((each for each in ("UNHEALTHY", "UNKNOWN", "HEALTHY") if each in found), "")
 
     @property
     def running(self) -> bool:

@@ -4,8 +4,7 @@ Pure.
 
 Emulates the ExecuteCommandAgent of tasks that were started with enableExecuteCommand: it is running
 while its container is. Differs from ECS: `attributes`, `inferenceAccelerators` and Service Connect
-never appear; a container's `healthStatus` is always UNKNOWN because container health checks are not
-run (see `ops.sandbox.agent`).
+never appear.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ def task_view(task: Task, tags: bool = False) -> dict[str, Any]:
         "group": task.group,
         "lastStatus": task.last_status,
         "desiredStatus": task.desired_status,
-        "healthStatus": "UNKNOWN",
+        "healthStatus": task.health or "UNKNOWN",
         "startedBy": task.started_by,
         "launchType": task.launch_type,
         "platformVersion": task.platform_version,
@@ -140,7 +139,7 @@ def container_view(task: Task, container: Container) -> dict[str, Any]:
         "lastStatus": container.status,
         "exitCode": container.exit_code,
         "reason": container.reason,
-        "healthStatus": "UNKNOWN",
+        "healthStatus": container.health,
         "networkInterfaces": [{"attachmentId": _uuid(task.id), "privateIpv4Address": task.address}]
         if task.address
         else [],
