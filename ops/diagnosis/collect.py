@@ -16,9 +16,12 @@ from ops.diagnosis.collectors import (  # modules register their collectors when
     edge,  # noqa: F401
     elb,  # noqa: F401
     health,  # noqa: F401
+    images,  # noqa: F401
     locks,  # noqa: F401
+    permissions,  # noqa: F401
     registry,
     rollouts,  # noqa: F401
+    vpc,  # noqa: F401
 )
 from ops.diagnosis.model import Document, EvidenceSnapshot
 from ops.diagnosis.subject import subject

@@ -10,6 +10,7 @@ from ops.diagnosis.rules import (  # modules register their causes when imported
     from_checks,
     ranking,
     target_health,  # noqa: F401
+    tasks,  # noqa: F401
 )
 from ops.diagnosis.rules.database import (
     blocking,  # noqa: F401

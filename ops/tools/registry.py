@@ -6,10 +6,11 @@ Authorization header, which S3 would reject and must not see.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -127,25 +128,49 @@ def configuration(repository: Repository, reference: str, token: Token) -> Image
     For an index, the linux/amd64 image is read, or else the first one. Raises Refused for a missing
     image, ConfigError for an invalid reference, or Unreachable.
     """
-    import httpx
-
     if not _REFERENCE.fullmatch(reference):
         raise ConfigError(
             f"image reference {reference!r}",
             "a tag holds letters, digits, _ . and - only (at most 128)",
             "correct the tag",
         )
+    with _client(repository, reference, token) as registry:
+        return _read(registry, reference)
+
+
+def platforms(repository: Repository, reference: str, token: Token) -> tuple[str, ...]:
+    """The platforms ("linux/amd64") of an image: all of an index, or that of its configuration.
+
+    Attestations, whose platform is unknown/unknown, are left out. Raises as `configuration`.
+    """
+    with _client(repository, reference, token) as registry:
+        raw, _ = registry.get(f"/manifests/{reference}", (*_INDEXES, *_MANIFESTS))
+        manifest = _parsed(registry, raw)
+        if "manifests" not in manifest and "config" in manifest:
+            digest = manifest["config"]["digest"]
+            return (_platform(_document(registry, f"/blobs/{digest}", digest)),)
+        found = [_platform(each.get("platform") or {}) for each in manifest.get("manifests", ())]
+        return tuple(each for each in found if "unknown" not in each)
+
+
+def _platform(found: Mapping[str, Any]) -> str:
+    return f"{found.get('os') or 'unknown'}/{found.get('architecture') or 'unknown'}"
+
+
+@contextlib.contextmanager
+def _client(repository: Repository, reference: str, token: Token) -> Iterator[_RegistryClient]:
+    import httpx
+
     host, _, name = repository.uri.partition("/")
     local = errors.is_loopback(urlsplit(f"//{host}").hostname or "")
     with httpx.Client(timeout=_TIMEOUT, trust_env=not local, follow_redirects=False) as client:
         address = f"{'http' if local else 'https'}://{host}/v2/{name}"
-        registry = _RegistryClient(
+        yield _RegistryClient(
             client,
             address,
             (token.username, token.password),
             f"image {name}:{reference} in the registry",
         )
-        return _read(registry, reference)
 
 
 def _read(registry: _RegistryClient, reference: str) -> ImageConfiguration:

@@ -16,6 +16,7 @@ ACCOUNT = "123456789012"
 ARN = f"arn:aws:ecs:us-east-1:{ACCOUNT}"
 GROUP = f"arn:aws:elasticloadbalancing:us-east-1:{ACCOUNT}:targetgroup/dev-backend-tg/1"
 BALANCER = f"arn:aws:elasticloadbalancing:us-east-1:{ACCOUNT}:loadbalancer/app/dev-alb/1"
+IMAGE = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/shop/backend:abc1234"
 REVISION = f"{ARN}:task-definition/dev-backend:7"
 
 SUBJECT: dict[str, Any] = {
@@ -76,7 +77,7 @@ _DEFINITION: dict[str, Any] = {
     "containerDefinitions": [
         {
             "name": "backend",
-            "image": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/shop/backend:abc1234",
+            "image": IMAGE,
             "essential": True,
             "portMappings": [{"containerPort": 3001}],
             "environment": [{"name": "NODE_ENV", "value": "production"}],
@@ -94,6 +95,57 @@ _GROUP: dict[str, Any] = {
     "HealthyThresholdCount": 2,
     "UnhealthyThresholdCount": 3,
     "LoadBalancerArns": [BALANCER],
+}
+
+
+_ALL_HTTPS = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+_NETWORK: dict[str, Any] = {
+    "ec2/subnets": {
+        "subnet-1": {
+            "SubnetId": "subnet-1",
+            "VpcId": "vpc-1",
+            "CidrBlock": "10.0.10.0/24",
+            "AvailabilityZone": "us-east-1a",
+            "AvailableIpAddressCount": 200,
+        }
+    },
+    "ec2/route-tables": {
+        "rtb-main": {
+            "RouteTableId": "rtb-main",
+            "VpcId": "vpc-1",
+            "Associations": [{"Main": True}],
+            "Routes": [
+                {"DestinationCidrBlock": "10.0.0.0/16", "GatewayId": "local"},
+                {"DestinationCidrBlock": "0.0.0.0/0", "GatewayId": "igw-1", "State": "active"},
+            ],
+        },
+        "rtb-private": {
+            "RouteTableId": "rtb-private",
+            "VpcId": "vpc-1",
+            "Associations": [{"Main": False, "SubnetId": "subnet-1"}],
+            "Routes": [
+                {"DestinationCidrBlock": "10.0.0.0/16", "GatewayId": "local"},
+                {"DestinationCidrBlock": "0.0.0.0/0", "NatGatewayId": "nat-1", "State": "active"},
+            ],
+        },
+    },
+    "ec2/nat-gateways": {
+        "nat-1": {
+            "NatGatewayId": "nat-1",
+            "State": "available",
+            "SubnetId": "subnet-public",
+            "VpcId": "vpc-1",
+            "ConnectivityType": "public",
+        }
+    },
+    "ec2/endpoints": {},
+    "ec2/security-groups": {
+        "sg-tasks": {
+            "GroupId": "sg-tasks",
+            "IpPermissions": [],
+            "IpPermissionsEgress": _ALL_HTTPS,
+        }
+    },
 }
 
 
@@ -148,8 +200,31 @@ def world() -> dict[str, Any]:
             "sweep": {"healthy": True, "checks": []},
             "releases": {"backend": []},
             "logs/stopped": {"dev-backend": {}},
+            "ecr/images": {},
+            "iam/roles": {},
+            "iam/pull-decisions": {},
+            "secrets": {},
+            **_NETWORK,
         }
     )
+
+
+def failing(reason: str, code: str = "TaskFailedToStart", exit_code: int | None = None) -> Any:
+    """A deployment in progress whose two tasks stopped for this reason; "": none started."""
+    documents = world()
+    service = documents["ecs/services"]["dev-backend"]
+    service["runningCount"] = service["deployments"][0]["runningCount"] = 0
+    service["deployments"][0]["rolloutState"] = "IN_PROGRESS"
+    documents["ecs/tasks"]["dev-backend"] = {
+        "running": [],
+        "stopped": [stopped(name, reason, code, exit_code) for name in "xy"] if reason else [],
+    }
+    return documents
+
+
+def event(message: str) -> dict[str, Any]:
+    """A service event of DescribeServices."""
+    return {"id": "1", "createdAt": AT, "message": message}
 
 
 def snapshot(documents: dict[str, Any], unknown: dict[str, str] | None = None) -> EvidenceSnapshot:

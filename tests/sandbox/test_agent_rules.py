@@ -4,11 +4,12 @@ matchers, addresses.
 
 import pytest
 
+from ops.sandbox.agent.access import ResourceError, TaskAccess
 from ops.sandbox.agent.addresses import Addresses, NoAddress
 from ops.sandbox.agent.breaker import threshold, wait_before_launch
 from ops.sandbox.agent.health import codes_match
 from ops.sandbox.agent.reconcile import ServiceView, Start, Stop, TaskView, reconcile
-from ops.sandbox.agent.resources import ResourceError, log_writer
+from ops.sandbox.agent.resources import log_writer
 
 
 def view(desired, percent, *tasks, may_start=True):
@@ -98,5 +99,6 @@ def test_awslogs_options_are_required():
     options = {"awslogs-group": "/x", "awslogs-region": "us-east-1"}
     with pytest.raises(ResourceError, match="awslogs-stream-prefix is required"):
         log_writer(
-            {"name": "web", "logConfiguration": {"logDriver": "awslogs", "options": options}}, "id"
+            {"name": "web", "logConfiguration": {"logDriver": "awslogs", "options": options}},
+            TaskAccess("id", "", {}),
         )

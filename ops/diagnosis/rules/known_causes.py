@@ -91,18 +91,6 @@ _ROWS: dict[str, _Row] = {
         "inv SERVICE.scale --count N",
         ("no_targets", "target_unhealthy", "target_port", *_PAGES),
     ),
-    "capacity": (
-        "capacity",
-        "ECS says: Capacity is unavailable at this time.",
-        "Wait, use other Availability Zones, or another capacity provider.",
-        ("service_unsteady", "no_targets"),
-    ),
-    "subnet_full": (
-        "capacity",
-        "ECS says: insufficient free addresses in subnet.",
-        "Use a larger subnet, or end other network interfaces.",
-        ("service_unsteady", "no_targets"),
-    ),
     "network_interface": (
         "capacity",
         "The task's network interface could not be created or attached.",
@@ -133,12 +121,6 @@ _ROWS: dict[str, _Row] = {
         "Open port 2049 from the tasks' security group, and check mount targets.",
         ("service_unsteady", "no_targets"),
     ),
-    "image_missing": (
-        "image",
-        "ECS says: CannotPullContainerError … not found.",
-        "inv SERVICE.deploy, or inv SERVICE.rollback",
-        ("service_unsteady",),
-    ),
     "image_denied": (
         "role",
         "ECS says: CannotPullContainerError … 403 Forbidden.",
@@ -150,12 +132,6 @@ _ROWS: dict[str, _Row] = {
         "ECS says: CannotPullContainerError … i/o timeout.",
         "Give the tasks' subnets a route to ECR: a NAT gateway, or endpoints.",
         ("service_unsteady",),
-    ),
-    "image_platform": (
-        "image",
-        "The log says: exec format error.",
-        "Build the image for the task definition's CPU architecture.",
-        ("service_unsteady", "container_exited"),
     ),
     "image_pull_failed": (
         "image",

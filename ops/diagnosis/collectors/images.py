@@ -1,0 +1,131 @@
+"""Evidence from ECR: the images of services that are not steady, and their repositories."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from ops.aws import ecr
+from ops.aws.facts import Repository, TaskDefinitionArn
+from ops.core.errors import OpsError
+from ops.core.findings import Unknown
+from ops.core.parallel import AT_ONCE, Call, run_calls
+from ops.diagnosis.collectors.registry import Reader, collector
+from ops.tools import registry
+
+_ECR_HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.")
+
+
+@collector(
+    "ecr/images",
+    "ecr:DescribeRepositories, ecr:DescribeImages, ecr:GetLifecyclePolicy, ecr:GetRepositoryPolicy",
+)
+def images(reader: Reader) -> Any:
+    """Image reference → its repository, the image in ECR or None, its platforms, and the policies.
+
+    Only of services that are not steady, and only images of an ECR registry.
+    """
+    named = sorted(set(_images(reader)))
+    calls: list[Call[dict[str, Any] | Unknown | None]] = [
+        Call(partial(_image, reader, each), f"read {each}") for each in named
+    ]
+    found = zip(named, run_calls(calls, AT_ONCE), strict=True)
+    return {image: each for image, each in found if each and not isinstance(each, Unknown)}
+
+
+def unsteady(service: Mapping[str, Any] | None) -> bool:
+    """Whether a service lacks tasks, or its newest deployment is not completed."""
+    if not service or service.get("status") == "INACTIVE":
+        return False
+    newest: Mapping[str, Any] = next(
+        (each for each in service["deployments"] if each["status"] == "PRIMARY"), {}
+    )
+    return bool(
+        service["runningCount"] < service["desiredCount"]
+        or newest.get("rolloutState") in ("IN_PROGRESS", "FAILED")
+    )
+
+
+def newest_definitions(reader: Reader) -> Iterator[dict[str, Any]]:
+    """The newest deployment's task definition of every service that is not steady."""
+    definitions = reader.content("ecs/task-definitions")
+    for service in reader.content("ecs/services").values():
+        if unsteady(service):
+            label = TaskDefinitionArn(service["deployments"][0]["taskDefinition"]).label
+            if label in definitions:
+                yield definitions[label]["taskDefinition"]
+
+
+def _images(reader: Reader) -> Iterator[str]:
+    for definition in newest_definitions(reader):
+        yield from (each["image"] for each in definition["containerDefinitions"])
+
+
+def _image(reader: Reader, image: str) -> dict[str, Any] | None:
+    """Describe one image; None if it is of another registry."""
+    host, _, rest = image.partition("/")
+    name, tag, digest = _parts(rest)
+    elsewhere = _ECR_HOST.match(host)
+    cloud = reader.cloud.in_region(elsewhere["region"]) if elsewhere else reader.cloud
+    client = cloud.client("ecr")
+    owner = {"registryId": elsewhere["account"]} if elsewhere else {}
+    try:
+        found = client.describe_repositories(repositoryNames=[name], **owner)["repositories"][0]
+    except client.exceptions.RepositoryNotFoundException:
+        return {"repository": None, "name": name, "tag": tag} if elsewhere else None
+    if found["repositoryUri"] != f"{host}/{name}":
+        return None
+    known: dict[str, Any] = {
+        "repository": found,
+        "name": name,
+        "tag": tag,
+        "image": _detail(client, name, tag, digest, owner),
+        "lifecycle": _policy(client, "lifecycle_policy", name, owner),
+        "policy": _policy(client, "repository_policy", name, owner),
+    }
+    if known["image"] and not _is_foreign(reader, elsewhere):
+        known["platforms"] = _platforms(cloud, found, digest or tag)
+    return known
+
+
+def _is_foreign(reader: Reader, elsewhere: re.Match[str] | None) -> bool:
+    """Whether the image is of another account, whose registry our login may not read."""
+    return elsewhere is not None and elsewhere["account"] != reader.environment.account
+
+
+def _parts(rest: str) -> tuple[str, str, str]:
+    """Name, tag and digest of a reference without its host."""
+    path, _, digest = rest.partition("@")
+    name, _, tag = path.partition(":")
+    return name, tag or ("" if digest else "latest"), digest
+
+
+def _detail(client: Any, name: str, tag: str, digest: str, owner: dict[str, str]) -> Any:
+    wanted = {"imageDigest": digest} if digest else {"imageTag": tag}
+    try:
+        answer = client.describe_images(repositoryName=name, imageIds=[wanted], **owner)
+    except client.exceptions.ImageNotFoundException:
+        return None
+    return answer["imageDetails"][0]
+
+
+def _policy(client: Any, kind: str, name: str, owner: dict[str, str]) -> str:
+    """The text of a policy of a repository; "" if there is none, or it may not be read."""
+    from botocore.exceptions import ClientError
+
+    try:
+        answer = getattr(client, f"get_{kind}")(repositoryName=name, **owner)
+    except ClientError:
+        return ""
+    return str(answer.get("lifecyclePolicyText") or answer.get("policyText") or "")
+
+
+def _platforms(cloud: Any, found: Mapping[str, Any], reference: str) -> list[str] | None:
+    """The platforms of an image, or None if its manifest could not be read."""
+    repository = Repository(found["repositoryName"], found["repositoryUri"], False)
+    try:
+        return list(registry.platforms(repository, reference, ecr.token(cloud)))
+    except OpsError:
+        return None
