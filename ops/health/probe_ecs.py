@@ -76,12 +76,12 @@ def _service(inputs: SweepInputs, name: str) -> Iterable[Check]:
         aws=cloud.program,
     )
     if isinstance(state, ServiceState) and services.is_unhealthy(state, facts.tasks):
-        facts = replace(facts, stopped=tuple(_stopped(inputs, name)))
+        facts = replace(facts, stopped=tuple(_stopped(inputs, name, state)))
     return services.checks(facts)
 
 
-def _stopped(inputs: SweepInputs, name: str) -> Iterator[Finding]:
-    """Diagnose the tasks of the service that stopped recently, newest first."""
+def _stopped(inputs: SweepInputs, name: str, state: ServiceState) -> Iterator[Finding]:
+    """Diagnose the tasks of the newest deployment that stopped recently, newest first."""
     configured = inputs.environment.services[name]
     observer = EcsObserver(
         inputs.platform.cloud,
@@ -93,7 +93,7 @@ def _stopped(inputs: SweepInputs, name: str) -> Iterator[Finding]:
     if isinstance(tasks, Unknown):
         return
     newest = sorted(
-        tasks,
+        (task for task in tasks if not _is_of_an_earlier_deployment(task, state)),
         key=lambda task: task.created_at.timestamp() if task.created_at else 0.0,
         reverse=True,
     )
@@ -101,6 +101,12 @@ def _stopped(inputs: SweepInputs, name: str) -> Iterator[Finding]:
         why = find_cause(task, configured.container)
         if why.failure:
             yield _explain_stop(inputs, name, task, try_call(partial(observer.log, task)))
+
+
+def _is_of_an_earlier_deployment(task: TaskState, state: ServiceState) -> bool:
+    """Whether a task says nothing of how the service is now. Other starters are not compared."""
+    by_ecs = task.started_by.startswith("ecs-svc/")
+    return by_ecs and state.primary is not None and task.started_by != state.primary.id
 
 
 def _explain_stop(

@@ -14,7 +14,7 @@ from ops.diagnosis.collectors.registry import Reader, as_json, collector
 
 _SERVICES_PER_CALL = 10
 _TASKS_PER_CALL = 100
-_MAX_STOPPED = 100  # of a service, as ListTasks returns them
+_MAX_STOPPED = 500  # of a service; ListTasks does not return the newest first
 _MAX_REVISIONS = 6  # of stopped tasks of a service
 
 

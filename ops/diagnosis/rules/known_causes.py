@@ -205,6 +205,18 @@ _ROWS: dict[str, _Row] = {
         "Give the tasks' subnets a route to CloudWatch Logs.",
         ("service_unsteady",),
     ),
+    "log_driver": (
+        "log",
+        "ECS says: failed to initialize logging driver; the reason is not in our table.",
+        "See the evidence, and logConfiguration in the task definition.",
+        ("service_unsteady",),
+    ),
+    "throttled": (
+        "capacity",
+        "ECS says: ThrottlingException: Rate exceeded.",
+        "Nothing, if a later task started; else start fewer tasks at once.",
+        ("service_unsteady",),
+    ),
     "log_options": (
         "log",
         "ECS refuses the log driver's options.",

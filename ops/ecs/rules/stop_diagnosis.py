@@ -17,7 +17,14 @@ from ops.aws.facts import ContainerState, Target, TaskDefinitionArn, TaskState
 from ops.core.findings import Evidence, Finding
 from ops.core.redaction.redact import redact, redact_lines
 from ops.ecs.rules.exit_codes import EXIT_CODES
-from ops.ecs.rules.stop_reasons import Kind, StopReason, classify, reason_of_stop_code
+from ops.ecs.rules.stop_reasons import (
+    UNSPECIFIC,
+    Kind,
+    StopReason,
+    classify,
+    reason_of_stop_code,
+)
+from ops.ecs.rules.stop_reasons.hints import suggestion
 
 _KILLED = (137, 143)  # exit codes of containers stopped because another one exited
 _VARYING = re.compile(r"[0-9a-f]{8,}|\d+")
@@ -152,8 +159,17 @@ def _meaning(why: StopCause, log_lines: Iterable[str]) -> tuple[str, str]:
             "the image is built for another CPU architecture than the task runs on",
         )
     if not why.code:
-        return why.reason.finding, redact(why.text) or why.reason.says
-    return why.reason.finding, why.reason.says
+        return why.reason.finding, f"{redact(why.text) or why.reason.says}{_hint(why)}"
+    verbatim = f": {redact(why.text)}" if why.code == "TaskFailedToStart" and why.text else ""
+    return why.reason.finding, f"{why.reason.says}{verbatim}{_hint(why)}"
+
+
+def _hint(why: StopCause) -> str:
+    """What the words of a text suggest whose cause is not known, as an addition to a sentence."""
+    if why.code and why.code not in UNSPECIFIC:
+        return ""
+    found = suggestion(why.text)
+    return f" (its words suggest {found}: possible)" if found else ""
 
 
 def _exit_note(task: TaskState, why: StopCause) -> str:

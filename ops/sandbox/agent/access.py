@@ -1,4 +1,4 @@
-"""The access that Fargate needs to prepare a task: network and permissions, with ECS's texts.
+"""The network and the permissions that Fargate needs to prepare a task, with ECS's texts.
 
 Emulates the calls that Fargate makes from the task's subnet, by its execution role: ECR's login and
 pulls (layers come from S3), secrets with their KMS keys, the log stream. Differs from Fargate: a

@@ -102,6 +102,7 @@ class Fault:
     affects: str = ""
     emulated: bool = False
     survives_restart: bool = False  # on disk, so it outlives the supervisor
+    diagnosis: str = ""  # the cause that `troubleshoot.all` finds, if it is deeper than `cause`
 
     def as_row(self, active: bool) -> dict[str, Any]:
         """Return a row of `sandbox.faults --json`."""

@@ -23,6 +23,7 @@ from ops.sandbox.faults.services import (
     NoSecret,
     python_command,
 )
+from ops.sandbox.faults.tasks.catalog import TASK_FAULTS
 from ops.sandbox.faults.tls_and_redirects import BadCertificate, RedirectLoop
 
 _DATABASE = "Troubleshooting: Database Connection Errors"
@@ -278,6 +279,7 @@ FAULTS = (
         DeniedAction(_DENIED),
         "the operator's key",
     ),
+    *TASK_FAULTS,
 )
 
 

@@ -61,6 +61,21 @@ def service(handles: SandboxHandles, spec: ServiceSpec) -> dict[str, Any]:
     return found
 
 
+def stopped_tasks(handles: SandboxHandles, spec: ServiceSpec) -> list[dict[str, Any]]:
+    """Return the service's tasks that are STOPPED (ListTasks, DescribeTasks)."""
+    from ops.sandbox.seed.names import CLUSTER
+
+    ecs = handles.clients.ecs
+    pages = ecs.get_paginator("list_tasks").paginate(
+        cluster=CLUSTER, serviceName=spec.service, desiredStatus="STOPPED"
+    )
+    found: list[dict[str, Any]] = []
+    for page in pages:
+        if page["taskArns"]:
+            found += ecs.describe_tasks(cluster=CLUSTER, tasks=page["taskArns"])["tasks"]
+    return [task for task in found if task["lastStatus"] == "STOPPED"]
+
+
 def none_healthy(handles: SandboxHandles, spec: ServiceSpec) -> bool:
     """Whether the service has unhealthy targets and no healthy one."""
     states = [each["State"] for each in targets(handles, spec)]

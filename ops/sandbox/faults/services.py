@@ -8,6 +8,7 @@ kernel is not involved in either.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -126,10 +127,16 @@ class BadRevision(ServiceFault):
             handles.cdn.forget("/*")
         return True
 
-    def _register(self, handles: SandboxHandles, base: str, change: dict[str, Any]) -> str:
+    def _register(
+        self,
+        handles: SandboxHandles,
+        base: str,
+        change: dict[str, Any],
+        more: Sequence[dict[str, Any]] = (),
+    ) -> str:
         """Register a copy of `base` with these container fields changed and return its ARN.
 
-        A field of None is removed.
+        A field of None is removed; `more` are further containers.
         """
         definition = handles.clients.ecs.describe_task_definition(taskDefinition=base)[
             "taskDefinition"
@@ -142,7 +149,7 @@ class BadRevision(ServiceFault):
             for each in request["containerDefinitions"]
         ]
         made = handles.clients.ecs.register_task_definition(
-            **{**request, "containerDefinitions": changed}
+            **{**request, "containerDefinitions": [*changed, *more]}
         )
         return str(made["taskDefinition"]["taskDefinitionArn"])
 
@@ -184,17 +191,10 @@ class NoSecret(BadRevision):
 
 def _exit_codes(handles: SandboxHandles, spec: ServiceSpec, definition: str) -> set[int | None]:
     """Return the exit codes of containers in stopped tasks of this revision."""
-    from ops.sandbox.seed.names import CLUSTER
-
-    ecs = handles.clients.ecs
-    arns = ecs.list_tasks(cluster=CLUSTER, serviceName=spec.service, desiredStatus="STOPPED")[
-        "taskArns"
-    ]
-    tasks = ecs.describe_tasks(cluster=CLUSTER, tasks=arns[:100])["tasks"] if arns else []
     mine = [
         task
-        for task in tasks
-        if task["taskDefinitionArn"] == definition and task["lastStatus"] == "STOPPED"
+        for task in probes.stopped_tasks(handles, spec)
+        if task["taskDefinitionArn"] == definition
     ]
     return {container.get("exitCode") for task in mine for container in task["containers"]}
 

@@ -56,6 +56,10 @@ class Clients:
         return self._client("logs")
 
     @cached_property
+    def kms(self) -> Any:
+        return self._client("kms")
+
+    @cached_property
     def secrets(self) -> Any:
         return self._client("secretsmanager")
 

@@ -27,7 +27,7 @@ class Network:
     domain: str
 
 
-def make_network(clients: Clients) -> Network:
+def make_network(clients: Clients, database_port: int = 5432) -> Network:
     """Create the network with the platform's names."""
     vpc = clients.ec2.create_vpc(
         CidrBlock="10.0.0.0/16", TagSpecifications=_tags("vpc", f"{PREFIX}-vpc")
@@ -47,7 +47,7 @@ def make_network(clients: Clients) -> Network:
     _allow(clients, groups["alb"], 80, CidrIp="0.0.0.0/0")
     for spec in SERVICES:
         _allow_from(clients, groups[spec.name], spec.port, groups["alb"])
-    _allow_from(clients, groups["db"], 5432, groups[BACKEND.name])
+    _allow_from(clients, groups["db"], database_port, groups[BACKEND.name])
     balancer = clients.elb.create_load_balancer(
         Name=LOAD_BALANCER, Subnets=public, SecurityGroups=[groups["alb"]], Type="application"
     )

@@ -91,7 +91,7 @@ class SandboxStack:
         seed.make_repositories(clients)
         with ThreadPoolExecutor(1) as beside:
             images = beside.submit(self._images, clients, checkout)
-            network = seed.make_network(clients)
+            network = seed.make_network(clients, login.port)
             secret = seed.make_prerequisites(clients, login)
             chosen = images.result()
         self.say(f"AWS, registry and engine are up ({time.monotonic() - began:.1f} s)")

@@ -93,7 +93,7 @@ def endpoint_closed(incident: Incident) -> Iterator[Candidate]:
     layer="network",
     symptoms="Tasks stop with i/o timeout; their security group lets no HTTPS out.",
     cure="Allow port 443 outbound in the tasks' security group.",
-    explains=(*_EXPLAINS, "database_unreachable"),
+    explains=(*_EXPLAINS, "database_unreachable", "database_security_group_closed"),
 )
 def egress_closed(incident: Incident) -> Iterator[Candidate]:
     """The security groups of the tasks let no HTTPS out."""

@@ -78,12 +78,8 @@ def secret_key(secret: str) -> str:
 
 def _simulate(response: Any) -> dict[str, Any]:
     role = response._get_param("PolicySourceArn")
-    actions = response._get_multi_param("ActionNames.member") or response._get_param("ActionNames")
-    resources = (
-        response._get_multi_param("ResourceArns.member")
-        or response._get_param("ResourceArns")
-        or ["*"]
-    )
+    actions = response._get_param("ActionNames") or []
+    resources = response._get_param("ResourceArns") or ["*"]
     found = []
     for action in actions:
         for resource in resources:

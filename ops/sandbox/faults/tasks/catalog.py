@@ -1,0 +1,250 @@
+"""The faults of this package, for the catalog."""
+
+from __future__ import annotations
+
+from ops.sandbox.faults.base import Fault
+from ops.sandbox.faults.tasks.capacity import FullSubnet, NothingPlaced
+from ops.sandbox.faults.tasks.images import ExpiredImage, OtherPlatform
+from ops.sandbox.faults.tasks.network import (
+    Endpoints,
+    NoDefaultRoute,
+    NoEgress,
+    NoPublicAddress,
+)
+from ops.sandbox.faults.tasks.permissions import (
+    LacksActions,
+    OtherKey,
+    RepositoryPolicy,
+    WrongTrust,
+)
+from ops.sandbox.faults.tasks.revisions import (
+    ExitingSidecar,
+    NoLogGroup,
+    NoSecretKey,
+    NoVariable,
+    UnhealthyCheck,
+)
+
+_START = "Troubleshooting: ECS Tasks Failing to Start"
+_REVISION = "the backend's task definition"
+_SERVICE = "the backend's new tasks"
+_EC2_TEXT = "connection issue"
+_NO_CAPACITY = (
+    "Capacity is unavailable at this time. Please try again later or in a different "
+    "availability zone."
+)
+_VCPUS = "You've reached the limit on the number of vCPUs you can run concurrently."
+_PULL = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+_OF_FARGATE = ("ecr.api", "ecr.dkr", "secretsmanager", "logs")
+
+TASK_FAULTS = (
+    Fault(
+        "image-expired",
+        _START,
+        "image_missing",
+        "a lifecycle policy expired the image that the backend runs",
+        ExpiredImage("backend", "not found"),
+        _SERVICE,
+        "backend",
+        diagnosis="image_expired",
+    ),
+    Fault(
+        "image-platform",
+        _START,
+        "image_platform",
+        "the image of the backend's new revision is built for arm64",
+        OtherPlatform("backend"),
+        _REVISION,
+        "backend",
+    ),
+    Fault(
+        "repository-policy",
+        _START,
+        "image_denied",
+        "the policy of the backend's repository denies pulls to the execution role",
+        RepositoryPolicy("backend", "403 Forbidden"),
+        _SERVICE,
+        "backend",
+        diagnosis="repository_policy_denies",
+    ),
+    Fault(
+        "role-pull",
+        _START,
+        "image_denied",
+        "the execution role may not pull images",
+        LacksActions("backend", "403 Forbidden", _PULL),
+        _SERVICE,
+        "backend",
+        diagnosis="role_permission_missing",
+    ),
+    Fault(
+        "role-secrets",
+        _START,
+        "secret_denied",
+        "the execution role may not read secrets",
+        LacksActions("backend", "AccessDeniedException", ("secretsmanager:GetSecretValue",)),
+        _SERVICE,
+        "backend",
+        diagnosis="role_permission_missing",
+    ),
+    Fault(
+        "role-logs",
+        _START,
+        "log_denied",
+        "the execution role may not create log streams",
+        LacksActions("backend", "AccessDeniedException", ("logs:CreateLogStream",)),
+        _SERVICE,
+        "backend",
+        diagnosis="role_permission_missing",
+    ),
+    Fault(
+        "role-trust",
+        _START,
+        "service_unsteady",
+        "the trust policy of the execution role does not name ecs-tasks.amazonaws.com",
+        WrongTrust("backend", "unable to assume the role"),
+        _SERVICE,
+        "backend",
+        diagnosis="role_not_assumable",
+    ),
+    Fault(
+        "secret-kms",
+        _START,
+        "secret_denied",
+        "the secret is encrypted with a key that the execution role may not use",
+        OtherKey("backend", "Access to KMS is not allowed"),
+        _SERVICE,
+        "backend",
+        diagnosis="secret_kms_denied",
+    ),
+    Fault(
+        "secret-key-missing",
+        _START,
+        "secret_missing",
+        "the backend's new revision names a JSON key that the secret does not have",
+        NoSecretKey("backend"),
+        _REVISION,
+        "backend",
+        diagnosis="secret_key_missing",
+    ),
+    Fault(
+        "log-group-missing",
+        _START,
+        "log_group_missing",
+        "the backend's new revision names a log group that does not exist",
+        NoLogGroup("backend"),
+        _REVISION,
+        "backend",
+    ),
+    Fault(
+        "no-nat-route",
+        _START,
+        "image_network",
+        "the private subnets have no route to the NAT gateway",
+        NoDefaultRoute("backend", _EC2_TEXT),
+        _SERVICE,
+        "backend",
+        diagnosis="no_route",
+    ),
+    Fault(
+        "no-public-address",
+        _START,
+        "image_network",
+        "the backend's tasks are in public subnets without a public IP address",
+        NoPublicAddress("backend", _EC2_TEXT),
+        _SERVICE,
+        "backend",
+        diagnosis="no_route",
+    ),
+    Fault(
+        "endpoint-closed",
+        _START,
+        "image_network",
+        "the security group of ECR's endpoint admits nobody",
+        Endpoints("backend", _EC2_TEXT, _OF_FARGATE, closed=True),
+        _SERVICE,
+        "backend",
+        diagnosis="endpoint_closed",
+    ),
+    Fault(
+        "endpoint-missing",
+        _START,
+        "image_network",
+        "the private subnets have endpoints for ECR, and none for S3",
+        Endpoints("backend", "starport-layer-bucket", _OF_FARGATE),
+        _SERVICE,
+        "backend",
+        diagnosis="endpoint_missing",
+    ),
+    Fault(
+        "egress-closed",
+        _START,
+        "image_network",
+        "the backend's security group lets nothing out",
+        NoEgress("backend", _EC2_TEXT),
+        _SERVICE,
+        "backend",
+        diagnosis="egress_closed",
+    ),
+    Fault(
+        "variable-missing",
+        _START,
+        "container_exited",
+        "the backend's new revision lacks a variable that its program needs",
+        NoVariable("backend", (), 1),
+        _REVISION,
+        "backend",
+        diagnosis="environment_missing",
+    ),
+    Fault(
+        "health-check-curl",
+        _START,
+        "container_unhealthy",
+        "the health check of the backend's container needs curl, which its image lacks",
+        UnhealthyCheck("backend"),
+        _REVISION,
+        "backend",
+        diagnosis="health_check_program",
+    ),
+    Fault(
+        "sidecar-exits",
+        _START,
+        "container_exited",
+        "an essential side container of the backend's new revision exits",
+        ExitingSidecar("backend", (), 2),
+        _REVISION,
+        "backend",
+        diagnosis="sidecar_exited",
+    ),
+    Fault(
+        "subnet-full",
+        _START,
+        "subnet_full",
+        "the backend's subnet has no free address",
+        FullSubnet("backend", "InsufficientFreeAddressesInSubnet"),
+        _SERVICE,
+        "backend",
+    ),
+    Fault(
+        "fargate-capacity",
+        _START,
+        "service_unsteady",
+        "Fargate has no capacity for new tasks",
+        NothingPlaced("backend", _NO_CAPACITY),
+        _SERVICE,
+        "backend",
+        emulated=True,
+        diagnosis="capacity",
+    ),
+    Fault(
+        "vcpu-quota",
+        _START,
+        "service_unsteady",
+        "the account's quota of vCPUs is reached",
+        NothingPlaced("backend", _VCPUS),
+        _SERVICE,
+        "backend",
+        emulated=True,
+        diagnosis="quota_reached",
+    ),
+)
