@@ -80,7 +80,7 @@ class TaskAccess:
             raise pull_errors.layers_unreachable(REGION)
 
     def _refusal(self, action: str, resource: str) -> str:
-        """IAM's sentence on a refused action; "" if the role may do it, or there is none."""
+        """IAM's sentence on a refused action; "" if it is allowed, or without a role."""
         why = roles.refusal(self.role, action, resource) if self.role else ""
         if not why:
             return ""
