@@ -94,6 +94,7 @@ FAULTS = (
         BadRevision("backend", python_command(CRASH), 1),
         "the backend's task definition",
         "backend",
+        diagnosis="environment_missing",
     ),
     Fault(
         "image-missing",
