@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ops.core.config.layers import OPTION
 from ops.core.config.problems import Place, suggestion
 from ops.core.errors import ConfigError
 from ops.core.redaction.redact import redact
@@ -55,13 +56,22 @@ class Setting:
         return {
             "key": self.key,
             "value": self.value,
-            "origin": _DEFAULT if first is None else "file" if in_file else "variable",
+            "origin": _origin(first),
             "file": in_file.label if in_file else None,
             "line": in_file.line or None if in_file else None,
             "column": in_file.column or None if in_file else None,
-            "variable": None if first is None or in_file else first.label,
+            "variable": first.label if first and _origin(first) == "variable" else None,
             "overrides": [str(each) for each in self.places[1:]],
         }
+
+
+def _origin(place: Place | None) -> str:
+    """The kind of a value's origin."""
+    if place is None:
+        return _DEFAULT
+    if place.is_file:
+        return "file"
+    return "option" if place.label == OPTION else "variable"
 
 
 @dataclass(frozen=True)

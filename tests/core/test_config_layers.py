@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ops.core.config import load as config_load
 from ops.core.errors import ConfigError
-from tests.core.test_config_mistakes import HERE, read
+from tests.core.test_config_mistakes import HERE, loaded, read
 
 KEY = ("environments", "here", "branch")
 
@@ -134,3 +135,16 @@ def test_only_what_may_be_missing_is_none(tmp_path: Path, user: Path) -> None:
     (tmp_path / "given.yaml").write_text("environments: {here: {state: none}}\n")
     with pytest.raises(ConfigError, match=r"given\.yaml:1:23: environments\.here\.state"):
         read(tmp_path, tmp_path / "given.yaml")
+
+
+def test_the_option_is_the_origin_of_the_environment(
+    tmp_path: Path, user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--env NAME` over INVOKE_ENV over the file."""
+    (tmp_path / "invoke.yaml").write_text(HERE + "    services: {}\n")
+    monkeypatch.setenv("INVOKE_ENV", "here")
+    config = loaded(tmp_path)
+    config.load_overrides({"env": "here"})
+    layers = config_load.read_configuration(config, tmp_path).layers
+    places = [str(each.place(("env",))) for each in layers.origins(("env",))]
+    assert places == ["--env", "INVOKE_ENV", "invoke.yaml:1:1"]

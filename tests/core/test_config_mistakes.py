@@ -31,6 +31,11 @@ def no_files_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def read(root: Path, runtime: Path | None = None) -> config_load.Configuration:
     """The configuration as a task reads it: by our loader, by Invoke's, then validated."""
+    return config_load.read_configuration(loaded(root, runtime), root)
+
+
+def loaded(root: Path, runtime: Path | None = None) -> Config:
+    """Invoke's configuration, after our loader has accepted the files."""
     defaults = {**Config.global_defaults(), **DEFAULTS}
     config_load.load(root, str(runtime) if runtime else None, defaults)
     config = Config(runtime_path=runtime)
@@ -39,7 +44,7 @@ def read(root: Path, runtime: Path | None = None) -> config_load.Configuration:
     config.load_project()
     config.load_runtime()
     config.load_shell_env()
-    return config_load.read_configuration(config, root)
+    return config
 
 
 def refused(root: Path, text: str) -> list[str]:
@@ -95,6 +100,12 @@ ONE: list[tuple[str, str, str, str]] = [
         "7:78: KEY.services.b.invalidate.0",
         "with a * only as its last character",
         "",
+    ),
+    (
+        f"services: {{b: {{{SERVICE}, invalidate: ['/*']}}}}\ncdn: none",
+        "7:65: KEY.services.b.invalidate",
+        "found paths, and `cdn` is none",
+        "remove one of the two",
     ),
     (
         f"services: {{B_: {{{SERVICE}}}}}",

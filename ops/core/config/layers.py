@@ -26,6 +26,7 @@ PATH_KEYS: tuple[tuple[str, ...], ...] = (
     ("bastion", "known_hosts"),
     ("bastion", "identity_file"),
 )
+OPTION = "--env"  # the only option that sets a key
 PATH_WORDS = {"system", "none"}  # of sslrootcert (libpq's word), and of migrations
 _IN_COMMANDS = (("source",), ("database", "migrations"))  # printed as they are written
 
@@ -41,6 +42,8 @@ class Layer:
     above: Keys = ()  # where the file's own top stands in the configuration
 
     def place(self, keys: Keys) -> Place:
+        if self.label == OPTION:
+            return Place(self.label, is_file=False)
         if self.file is None:
             return Place(variables.name_of(keys), is_file=False)
         return self.file.place(keys[len(self.above) :])
@@ -73,12 +76,20 @@ class Layers:
     all: tuple[Layer, ...]
 
     @classmethod
-    def of(cls, root: Path, files: Sequence[ConfigFile], config: Mapping[str, Any]) -> Layers:
-        """The layers of files and variables; `config` is what Invoke merged."""
+    def of(
+        cls,
+        root: Path,
+        files: Sequence[ConfigFile],
+        config: Mapping[str, Any],
+        chosen: str | None = None,
+    ) -> Layers:
+        """The layers of files and variables; `config` is what Invoke merged, `chosen` is --env."""
         layers = [Layer(each.label, each.values, each.path.parent, each) for each in files]
         set_here = variables.values(os.environ, config)
         given = len(files) - (bool(files) and files[-1].level == "runtime")
         layers.insert(given, Layer("variables", set_here, Path.cwd()))
+        if chosen is not None:
+            layers.append(Layer(OPTION, {"env": chosen}, Path.cwd()))
         return cls(root, tuple(layers))
 
     def over(self, overlay: ConfigFile, above: Keys) -> Layers:

@@ -140,7 +140,8 @@ def read_configuration(config: Any, root: Path, name: str | None = None) -> Conf
     values = _plain(config)
     check_variables(os.environ, values)
     files = _files(config, values, root)
-    layers = Layers.of(root, files, values)
+    chosen = getattr(config, "_overrides", {}).get("env")  # by --env
+    layers = Layers.of(root, files, values, chosen)
     environments = values.get("environments") or {}
     if not isinstance(environments, Mapping):
         why = f"found {kind_of(environments)}; allowed: a mapping of keys"

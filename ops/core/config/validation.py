@@ -51,11 +51,21 @@ def find_problems(name: str, values: Any, layers: Layers) -> list[Problem]:
                 if each.kind is not ProblemKind.MISSING_KEY
             ]
     known = {(each.keys, each.why) for each in found}
+    together = [*_errors(name, values), *_contradictions(name, values)]
     return found + [
-        each.at(layers.place(each.keys))
-        for each in _errors(name, values)
-        if (each.keys, each.why) not in known
+        each.at(layers.place(each.keys)) for each in together if (each.keys, each.why) not in known
     ]
+
+
+def _contradictions(name: str, values: Any) -> Iterator[Problem]:
+    """Paths to invalidate without a CDN: `cdn: none` contradicts them."""
+    services = values.get("services")
+    if values.get("cdn") != "none" or not isinstance(services, Mapping):
+        return
+    for service, given in services.items():
+        if isinstance(given, Mapping) and given.get("invalidate"):
+            keys = ("environments", name, "services", service, "invalidate")
+            yield Problem("found paths, and `cdn` is none", "remove one of the two", keys)
 
 
 def _errors(name: str, values: Any) -> Iterator[Problem]:
