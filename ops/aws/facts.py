@@ -127,6 +127,7 @@ class ServiceState:
 class ContainerState:
     """A container of a task. `exit_code` is None while it runs, or if it never started.
 
+    `essential`: whether its end stops the task, by the task definition; None if that was not read.
     `exec_agent` is the status of its ExecuteCommandAgent, such as RUNNING, or "" if it has none.
     """
 
@@ -139,6 +140,7 @@ class ContainerState:
     runtime_id: str = ""
     exec_agent: str = ""
     exec_agent_reason: str = ""
+    essential: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,13 @@ another revision).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ops.aws import ecs, elb, logs
 from ops.aws.facts import ServiceState, Target, TaskDefinition, TaskState
 from ops.aws.session import AwsSession
+from ops.core.parallel import try_call
 from ops.ecs.rules.stop_diagnosis import responsible_container
 from ops.ecs.rules.task_definition_refs import log_options
 
@@ -65,7 +67,7 @@ class EcsObserver:
 
         (ListTasks, DescribeTasks)
         """
-        return self._tasks("STOPPED")
+        return tuple(map(self._with_essential, self._tasks("STOPPED")))
 
     def running(self) -> tuple[TaskState, ...]:
         """The service's tasks with desired status RUNNING (ListTasks, DescribeTasks)."""
@@ -108,17 +110,38 @@ class EcsObserver:
             found += [f"{task.id[:8]} {line}" for line in new[-_NEW_LINES:]]
         return tuple(found)
 
-    def _stream(self, task: TaskState, container: str) -> tuple[AwsSession, str, str] | None:
-        """Session of the Region, log group and stream by the task's own revision.
-
-        The stream is `prefix/container/task-id`, as the awslogs driver names it.
-        """
+    def _definition(self, task: TaskState) -> TaskDefinition | None:
         if task.task_definition not in self._definitions:
             self.calls += 1
             self._definitions[task.task_definition] = ecs.task_definition(
                 self.cloud, task.task_definition
             )
-        definition = self._definitions[task.task_definition]
+        return self._definitions[task.task_definition]
+
+    def _with_essential(self, task: TaskState) -> TaskState:
+        """The task, whose containers say whether they are essential, if that can be read.
+
+        It decides only where several containers have ended.
+        """
+        if len(task.containers) < 2:
+            return task
+        definition = try_call(partial(self._definition, task))
+        if not isinstance(definition, TaskDefinition):
+            return task
+        essential = {
+            each.get("name"): each.get("essential", True) for each in definition.containers
+        }
+        containers = tuple(
+            replace(each, essential=essential.get(each.name)) for each in task.containers
+        )
+        return replace(task, containers=containers)
+
+    def _stream(self, task: TaskState, container: str) -> tuple[AwsSession, str, str] | None:
+        """Session of the Region, log group and stream by the task's own revision.
+
+        The stream is `prefix/container/task-id`, as the awslogs driver names it.
+        """
+        definition = self._definition(task)
         options = log_options(definition.container(container) if definition else None)
         group, prefix = options.get("awslogs-group"), options.get("awslogs-stream-prefix")
         if not group or not prefix:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ops.aws.facts import Target
-from ops.ecs.rules.stop_diagnosis import find_cause, stop_finding
+from ops.aws.facts import ContainerState, Target, TaskState
+from ops.ecs.rules.stop_diagnosis import find_cause, responsible_container, stop_finding
 from tests.ecs.stops import box, crashed, task
 
 PULL_403 = (
@@ -259,3 +259,75 @@ def test_an_unknown_reason_is_shown_verbatim():
     found = stop_finding(stopped, find_cause(stopped))
     assert "The moon was in the wrong house" in found.summary
     assert found.confidence == "possible"
+
+
+ELB = "Task failed ELB health checks in (target-group arn:aws:elasticloadbalancing:us-east-1:1:x)"
+EXITED = "Essential container in task exited"
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "containers", "ended"),
+    [
+        # ECS stopped the task: exit codes are consequences, and the service's container is shown
+        (
+            ELB,
+            "ServiceSchedulerInitiated",
+            [("migrate", 0, False), ("backend", 143, True)],
+            "backend",
+        ),
+        (ELB, "ServiceSchedulerInitiated", [("backend", 143, True), ("nginx", 0, True)], "backend"),
+        (
+            ELB,
+            "ServiceSchedulerInitiated",
+            [("backend", 143, None), ("datadog", 1, None)],
+            "backend",
+        ),
+        (ELB, "", [("backend", 0, None), ("xray", 143, None)], "backend"),
+        (
+            "Task stopped by user",
+            "UserInitiated",
+            [("backend", 143, None), ("x", 1, None)],
+            "backend",
+        ),
+        (
+            "Your Spot Task was interrupted.",
+            "SpotInterruption",
+            [("backend", 143, None), ("x", 1, None)],
+            "backend",
+        ),
+        # a container ended the task: only an essential one can
+        (
+            EXITED,
+            "EssentialContainerExited",
+            [("backend", 1, True), ("nginx", 0, False)],
+            "backend",
+        ),
+        (
+            EXITED,
+            "EssentialContainerExited",
+            [("migrate", 0, False), ("backend", 143, True)],
+            "backend",
+        ),
+        (
+            EXITED,
+            "EssentialContainerExited",
+            [("migrate", 0, False), ("backend", 137, True)],
+            "backend",
+        ),
+        (EXITED, "EssentialContainerExited", [("backend", 143, True), ("proxy", 1, True)], "proxy"),
+        (EXITED, "EssentialContainerExited", [("backend", 0, True), ("init", 1, False)], "backend"),
+    ],
+)
+def test_the_container_that_stopped_the_task(
+    reason: str, code: str, containers: list[tuple[str, int, bool | None]], ended: str
+) -> None:
+    states = tuple(
+        ContainerState(name, "image", None, "STOPPED", exit_code, "", essential=essential)
+        for name, exit_code, essential in containers
+    )
+    task = TaskState(
+        "arn:aws:ecs:us-east-1:1:task/dev/1", "STOPPED", "STOPPED", "", "", "", code, reason, states
+    )
+    found = responsible_container(task, "backend")
+    assert found is not None and found.name == ended
+    assert find_cause(task, "backend").container == ended

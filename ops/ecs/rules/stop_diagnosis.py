@@ -29,6 +29,13 @@ from ops.ecs.rules.stop_reasons.hints import suggestion
 _KILLED = (137, 143)  # exit codes of containers stopped because another one exited
 _VARYING = re.compile(r"[0-9a-f]{8,}|\d+")
 _WRONG_ARCHITECTURE = re.compile(r"exec format error", re.IGNORECASE)
+_FROM_OUTSIDE = (
+    "ServiceSchedulerInitiated",
+    "UserInitiated",
+    "SpotInterruption",
+    "TerminationNotice",
+)
+_HEALTH_CHECKS = re.compile(r"failed (?:ELB|container) health checks", re.IGNORECASE)
 GONE = ("STOPPED", "DEPROVISIONING")
 
 
@@ -92,13 +99,22 @@ def find_cause(task: TaskState, container: str | None = None) -> StopCause:
 def responsible_container(task: TaskState, container: str | None = None) -> ContainerState | None:
     """The container whose exit stopped the task.
 
-    In order: one with a reason, one that failed by itself, ours, any.
+    Ours, if ECS stopped the task: then all exit codes are consequences. Else of the essential
+    containers, in order: one with a reason, one that failed by itself, ours, any.
     """
-    ours = sorted(task.containers, key=lambda each: each.name != container)
+    every = sorted(task.containers, key=lambda each: each.name != container)
+    if _stopped_from_outside(task) and every and every[0].name == container:
+        return every[0]
+    ours = [each for each in every if each.essential is not False] or every
     by_itself = [each for each in ours if each.exit_code not in (None, 0, *_KILLED)]
     with_reason = [each for each in ours if each.reason]
     not_taken_down = [each for each in ours if each.exit_code in (0, _KILLED[0])]
     return next(iter((*with_reason, *by_itself, *not_taken_down, *ours)), None)
+
+
+def _stopped_from_outside(task: TaskState) -> bool:
+    """Whether ECS or a person stopped the task, so that no container ended it."""
+    return task.stop_code in _FROM_OUTSIDE or _HEALTH_CHECKS.search(task.stopped_reason) is not None
 
 
 def stop_finding(
