@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -16,9 +17,10 @@ from ops.aws.facts import (
     TaskDefinition,
     TaskState,
 )
-from ops.aws.session import AwsSession, code
+from ops.aws.session import NEWER_FIELDS, AwsSession, code
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.redaction.redact import known
+from ops.core.retry import retry
 
 _READ_ONLY = frozenset(
     {
@@ -36,8 +38,14 @@ _READ_ONLY = frozenset(
 _ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
 TASKS_PER_CALL = 100
 _SERVICES_PER_CALL = 10
+_CONCURRENT = "Too many concurrent attempts to create a new revision"
+_REGISTER_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 MISSING = "MISSING"
 _NO_ANSWER = "ECS answered with neither the service nor a failure"
+
+
+class _ConcurrentRegistration(OpsError):
+    """ECS refused a registration because of another one of the same family."""
 
 
 def translated_ecs(
@@ -262,16 +270,41 @@ def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return mine == theirs
 
 
-def register(cloud: AwsSession, document: Mapping[str, Any]) -> TaskDefinition:
+def register(
+    cloud: AwsSession,
+    document: Mapping[str, Any],
+    sleep: Callable[[float], None] = time.sleep,
+) -> TaskDefinition:
     """Register a new revision from a complete `document` (ecs:RegisterTaskDefinition).
 
-    Fields that only AWS writes are dropped; tags are included.
+    Fields that only AWS writes are dropped; tags are included. Tried again while someone else
+    registers a revision of the same family.
     """
+    from botocore.exceptions import ClientError
+
     wanted = {key: value for key, value in document.items() if key not in _READ_ONLY}
     if not wanted.get("tags"):  # AWS refuses an empty list
         wanted.pop("tags", None)
-    with cloud.translated(f"new revision of {wanted.get('family')} (ecs:RegisterTaskDefinition)"):
-        return revision(cloud.client("ecs").register_task_definition(**wanted))
+    what = f"new revision of {wanted.get('family')} (ecs:RegisterTaskDefinition)"
+
+    def act() -> TaskDefinition:
+        with cloud.translated(what):
+            try:
+                answer = cloud.client("ecs").register_task_definition(**wanted)
+            except ClientError as error:
+                if _CONCURRENT in str(error):
+                    raise _ConcurrentRegistration(
+                        what, "another revision of the family is being registered", "run it again"
+                    ) from None
+                raise
+            return revision(answer)
+
+    return retry(
+        act,
+        _REGISTER_PAUSES_S,
+        passing=lambda error: isinstance(error, _ConcurrentRegistration),
+        sleep=sleep,
+    )
 
 
 def update_service(
@@ -351,7 +384,11 @@ def revision(answer: Mapping[str, Any]) -> TaskDefinition:
         )
     cpu = (found.get("runtimePlatform") or {}).get("cpuArchitecture") or "X86_64"
     return TaskDefinition(
-        found["taskDefinitionArn"], found["status"], _ARCHITECTURES.get(cpu, cpu.lower()), found
+        found["taskDefinitionArn"],
+        found["status"],
+        _ARCHITECTURES.get(cpu, cpu.lower()),
+        found,
+        tuple(answer.get(NEWER_FIELDS) or ()),
     )
 
 

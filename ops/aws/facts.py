@@ -309,12 +309,15 @@ class TaskDefinition:
     """A task definition revision.
 
     `document` is complete, as needed to register a new revision; `arn` ends in `family:revision`.
+    `newer_fields` are paths of fields in ECS's answer that the installed SDK does not know; a copy
+    of the revision would not have them.
     """
 
     arn: str
     status: str
     architecture: str
     document: Mapping[str, Any]
+    newer_fields: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

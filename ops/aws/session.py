@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _CHECK_ADDRESS = (
     "run it again; if it stays, check the address, and a proxy or login page in between"
 )
+NEWER_FIELDS = "newerFields"  # added to DescribeTaskDefinition's answer
 _CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 10.0  # seconds without a byte of the answer, for one attempt
 READ_TIMES = {
@@ -138,6 +139,7 @@ class AwsSession:
             client.meta.events.register("provide-client-params", _refuse_changes)
         client.meta.events.register("needs-retry", self._stop_waiting)
         client.meta.events.register("after-call", _refuse_foreign)
+        client.meta.events.register("after-call.ecs.DescribeTaskDefinition", _note_newer_fields)
         return client
 
     def _stop_waiting(
@@ -227,6 +229,29 @@ def _refuse_changes(model: Any, **_: Any) -> None:
     """Raise NotARead for an operation whose name is not that of a read."""
     if not str(model.name).startswith(_READS):
         raise NotARead(f"{model.service_model.service_name}:{model.name} is not a read")
+
+
+def _note_newer_fields(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
+    """Add to the answer the paths of the fields that the installed SDK left out of it."""
+    try:
+        raw = json.loads(http_response.content)["taskDefinition"]
+    except (ValueError, KeyError, TypeError):
+        return
+    parsed[NEWER_FIELDS] = sorted(set(_left_out(raw, parsed.get("taskDefinition") or {})))
+
+
+def _left_out(raw: Any, parsed: Any, path: str = "") -> Iterator[str]:
+    """The paths of keys in `raw` that `parsed` does not have; elements of lists share a path."""
+    if isinstance(raw, dict) and isinstance(parsed, dict):
+        for key, value in raw.items():
+            where = f"{path}.{key}" if path else key
+            if key not in parsed and value is not None:
+                yield where
+            elif key in parsed:
+                yield from _left_out(value, parsed[key], where)
+    elif isinstance(raw, list) and isinstance(parsed, list):
+        for one, other in zip(raw, parsed, strict=False):
+            yield from _left_out(one, other, f"{path}[]")
 
 
 class ForeignAnswer(ValueError):

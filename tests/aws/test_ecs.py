@@ -255,6 +255,51 @@ def test_a_revision_keeps_everything_when_it_is_registered_again(
     assert again.document["runtimePlatform"] == DOCUMENT["runtimePlatform"]
 
 
+def test_fields_newer_than_the_sdk_are_noticed(httpserver: HTTPServer, cloud_at: Any) -> None:
+    """The SDK drops what its model does not have; a new revision would lose that silently."""
+    answer = {
+        "taskDefinition": {
+            "taskDefinitionArn": "arn:aws:ecs:us-east-1:1:task-definition/web:7",
+            "status": "ACTIVE",
+            "fieldOfTomorrow": {"on": True},
+            "nothing": None,
+            "containerDefinitions": [
+                {"name": "web", "restartBudget": 3, "environment": [{"name": "A", "value": "b"}]}
+            ],
+        }
+    }
+    httpserver.expect_request("/").respond_with_json(answer)
+    found = ecs.task_definition(cloud_at(httpserver.url_for("").rstrip("/")), "web:7")
+    assert found is not None
+    assert found.newer_fields == ("containerDefinitions[].restartBudget", "fieldOfTomorrow")
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_a_concurrent_registration_is_tried_again(
+    httpserver: HTTPServer, cloud_at: Any, times: int
+) -> None:
+    message = "Too many concurrent attempts to create a new revision of the specified family."
+    refusal = {"__type": "ClientException", "message": message}
+    for _ in range(times):
+        httpserver.expect_ordered_request("/").respond_with_json(refusal, status=400)
+    made = {
+        "taskDefinitionArn": "arn:aws:ecs:us-east-1:1:task-definition/web:8",
+        "status": "ACTIVE",
+    }
+    httpserver.expect_ordered_request("/").respond_with_json({"taskDefinition": made})
+    pauses: list[float] = []
+    found = ecs.register(cloud_at(httpserver.url_for("").rstrip("/")), DOCUMENT, pauses.append)
+    assert found.label == "web:8" and pauses == [0.5, 1.0, 2.0, 4.0, 8.0][:times]
+
+
+def test_a_registration_that_stays_refused_says_why(httpserver: HTTPServer, cloud_at: Any) -> None:
+    message = "Too many concurrent attempts to create a new revision of the specified family."
+    refusal = {"__type": "ClientException", "message": message}
+    httpserver.expect_request("/").respond_with_json(refusal, status=400)
+    with pytest.raises(OpsError, match="another revision of the family is being registered"):
+        ecs.register(cloud_at(httpserver.url_for("").rstrip("/")), DOCUMENT, lambda seconds: None)
+
+
 def test_without_tags_and_platform(running: session.AwsSession) -> None:
     """No tags are not sent as an empty list; no platform is amd64."""
     plain = {key: value for key, value in DOCUMENT.items() if key != "runtimePlatform"} | {

@@ -242,6 +242,13 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ),
     ("architecture", "ok", {"local_image": LocalImage("sha256:2", "0" * 40, "arm64")}, "agree"),
     ("architecture", "unknown", {"engine": NO}, "see engine"),
+    ("fields", "ok", {}, "are known"),
+    (
+        "fields",
+        "refuse",
+        {"revision": replace(definition(), newer_fields=("fieldOfTomorrow",))},
+        "has fieldOfTomorrow, newer than the installed AWS SDK",
+    ),
     (
         "architecture",
         "ok",

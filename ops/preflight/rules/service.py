@@ -128,6 +128,26 @@ def container(facts: ReleaseFacts, environment: Environment) -> CheckResult:
 
 
 @preflight_check(
+    "fields",
+    section="service",
+    subject="fields of the task definition that this version's SDK does not know",
+    needs=("credentials", "service"),
+)
+def fields(facts: ReleaseFacts, environment: Environment) -> CheckResult:
+    """Check that a copy of the task definition would be complete; Terraform makes none."""
+    revision = task_definition(facts)
+    if isinstance(revision, Unknown):
+        return unknown(revision.why)
+    if not revision.newer_fields or environment.rollout == "terraform":
+        return ok(f"all of {revision.label} are known")
+    return refuse(
+        f"{revision.label} has {join_limited(revision.newer_fields)}, newer than the installed "
+        f"AWS SDK: the new revision would lose it",
+        "update boto3 in this tool's requirements",
+    )
+
+
+@preflight_check(
     "tasks",
     section="service",
     subject="the service's running tasks and their targets",
