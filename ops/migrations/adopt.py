@@ -208,7 +208,12 @@ def compare(
         )
     revisions = access.pending(database, scripts, None)
     replays = postgres_replay.replay(
-        Path(database.target.folder), target.settings.root, revisions, live.major, progress
+        Path(database.target.folder),
+        target.settings.root,
+        revisions,
+        live.major,
+        progress,
+        live.settings,
     )
     compared = {
         revision.id: schema_diff.compare(replay.schema, live.schema)

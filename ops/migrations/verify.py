@@ -110,7 +110,7 @@ def verify(
             f"on {own}"
             + (f"; the database is PostgreSQL {wanted}, not installed here" if other else "")
         )
-        scratch.make_roles(own, scratch.revision_sql(own.door))
+        scratch.prepare(own)
         report = replace(_verify_revisions(own.door, progress), content=content, on=str(own))
     if fingerprint.of_folder(folder) == content:  # no revision was edited meanwhile
         verify_records.store(settings, content, report.document)

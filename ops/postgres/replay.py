@@ -5,6 +5,7 @@ Replays are cached by the content of the revisions.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,8 @@ from ops.postgres import access, fingerprint
 from ops.postgres.access import DatabaseAccess, MigrationOutcome, Revision
 from ops.postgres.dump import session
 from ops.postgres.model import DatabaseSchema, SchemaObject
-from ops.postgres.server import scratch
+from ops.postgres.server import likeness, scratch
+from ops.postgres.server.likeness import SessionSettings
 
 _CACHE = ".ops/replays"
 _FORMAT = 1  # raise it where `catalog` reads otherwise
@@ -29,11 +31,12 @@ _FORMAT = 1  # raise it where `catalog` reads otherwise
 
 @dataclass(frozen=True)
 class LiveSchema:
-    """A database's schema, its digest, and the server's major version."""
+    """A database's schema, its digest, the server's major version, and a session's settings."""
 
     schema: DatabaseSchema
     digest: str
     major: int
+    settings: SessionSettings
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,8 @@ def read_live(door: DatabaseAccess) -> LiveSchema:
     """Read the schema now; read-only. Raises Unreachable."""
     with access.read_session(door) as opened:
         rows = catalog.read(opened)
-        return LiveSchema(
-            _to_schema(rows), catalog.digest(rows), int(opened.info.server_version) // 10000
-        )
+        major = int(opened.info.server_version) // 10000
+    return LiveSchema(_to_schema(rows), catalog.digest(rows), major, likeness.read_settings(door))
 
 
 def _to_schema(rows: Sequence[Sequence[Any]]) -> DatabaseSchema:
@@ -59,22 +61,29 @@ def _to_schema(rows: Sequence[Sequence[Any]]) -> DatabaseSchema:
 
 
 def replay(
-    folder: Path, root: Path, every: Sequence[Revision], wanted: int, say: Callable[[str], None]
+    folder: Path,
+    root: Path,
+    every: Sequence[Revision],
+    wanted: int,
+    say: Callable[[str], None],
+    live: SessionSettings | None = None,
 ) -> tuple[Replay, ...]:
     """The schema after each of these revisions, which begin with the first one. Raises OpsError.
 
-    They come from the cache if it has all of them.
+    `live`: the settings of the environment's sessions, such as search_path. The schemas come from
+    the cache if it has all of them.
     """
     digests = (
         fingerprint.of_files(folder, [each.file for each in every[: n + 1]])
         for n in range(len(every))
     )
-    kept = [root / _CACHE / f"{digest}-{wanted}-{_FORMAT}.json" for digest in digests]
+    settings = hashlib.sha256(repr(live).encode()).hexdigest()[:8]
+    kept = [root / _CACHE / f"{digest}-{settings}-{wanted}-{_FORMAT}.json" for digest in digests]
     known = [_read_cache(path) for path in kept]
     found = [each for each in known if each]
     if len(found) == len(every):
         return tuple(found)
-    made = tuple(_run_revisions(folder, every, wanted, say))
+    made = tuple(_run_revisions(folder, every, wanted, say, live))
     for path, (major, rows) in zip(kept, made, strict=True):
         with suppress(OSError):
             files.write_json(path, {"major": major, "rows": rows})
@@ -110,12 +119,15 @@ def _read_cache(path: Path) -> Replay | None:
 
 
 def _run_revisions(
-    folder: Path, every: Sequence[Revision], wanted: int, say: Callable[[str], None]
+    folder: Path,
+    every: Sequence[Revision],
+    wanted: int,
+    say: Callable[[str], None],
+    live: SessionSettings | None,
 ) -> Iterator[tuple[int, list[catalog.Row]]]:
     with scratch.cluster(folder, wanted) as own:
         say(f"  replaying {format_count(len(every), 'revision')} on {own}")
-        door, at = own.door, None
-        scratch.make_roles(own, scratch.revision_sql(door))
+        door, at = scratch.prepare(own, live), None
         for each in every:
             at = access.migrate(door, "upgrade", each.id, shown=at, say=lambda _line: None).after
             with session(door) as opened:

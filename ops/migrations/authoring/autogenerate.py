@@ -94,7 +94,7 @@ def draft_revision(folder: Path, target: MetaData) -> Draft | None:
     None if there is no difference. Raises OpsError (no PostgreSQL).
     """
     with scratch.cluster(folder) as own:
-        scratch.make_roles(own, scratch.revision_sql(own.door))
+        scratch.prepare(own)
         with translate_errors(own.door.target):
             head = own.door.scripts.head
         if head:

@@ -3,14 +3,12 @@
 It listens on a socket in a folder that only we (and its account) can enter, and is removed with its
 data. Leftovers of a killed run are found by the lock that its process no longer holds: the server
 is stopped and the folder removed (if `ps` can't identify the process, PostgreSQL ends by itself
-within a minute after its data is gone). Roles that revisions name (`GRANT … TO reporting`) are
-created first, since a new cluster has none of them.
+within a minute after its data is gone). What the revisions name is made first (`likeness`).
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import secrets
 import shutil
@@ -18,21 +16,21 @@ import signal
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from ops.core.errors import OpsError
 from ops.core.redaction.redact import redacted
 from ops.migrator.model import Limits, TargetDatabase
 from ops.postgres import access
 from ops.postgres.access import DatabaseAccess
-from ops.postgres.dump import session
 from ops.postgres.server import account as server_account
-from ops.postgres.server import binaries
+from ops.postgres.server import binaries, likeness
 from ops.postgres.server import cluster as server_cluster
+from ops.postgres.server.likeness import SessionSettings
 from ops.tools import shell
 
 PREFIX = "ops-scratch-"
@@ -165,14 +163,14 @@ def _stop_server(folder: Path) -> None:
             os.kill(pid, signal.SIGQUIT)  # immediate shutdown: its data is not needed
 
 
-def make_roles(scratch: ScratchServer, statements: Iterable[str]) -> None:
-    """Create every role that these revisions name and do not create, without privileges."""
-    from psycopg import sql
+def prepare(scratch: ScratchServer, live: SessionSettings | None = None) -> DatabaseAccess:
+    """Make the roles and databases that the revisions name; the way to the database to run in.
 
-    with session(scratch.door) as opened:
-        known = {row[0] for row in opened.execute("SELECT rolname FROM pg_roles").fetchall()}
-        for name in sorted(roles_in(statements) - known):
-            opened.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
+    Roles have no privileges. `live`: the settings of the environment's sessions, to run with them.
+    Raises Refused (an extension is missing here).
+    """
+    names = likeness.names_in(revision_sql(scratch.door))
+    return likeness.prepare(scratch.door, scratch, names, live)
 
 
 def revision_sql(door: DatabaseAccess) -> tuple[str, ...]:
@@ -185,38 +183,3 @@ def revision_sql(door: DatabaseAccess) -> tuple[str, ...]:
         access.sql(door, scripts, "downgrade", "base", scripts.newest),
     )
     return tuple(text for _, text, _ in (*up, *back))
-
-
-def roles_in(statements: Iterable[str]) -> set[str]:
-    """The roles that these scripts name and do not create; unparsable scripts are skipped."""
-    import pglast
-
-    named: set[str] = set()
-    made: set[str] = set()
-    for text in statements:
-        with suppress(pglast.parser.ParseError):
-            _collect_roles(json.loads(pglast.parser.parse_sql_json(text)), named, made)
-    return named - made
-
-
-def _collect_roles(node: Any, named: set[str], made: set[str]) -> None:
-    if isinstance(node, list):
-        for each in node:
-            _collect_roles(each, named, made)
-    elif isinstance(node, dict):
-        for key, inner in node.items():
-            if (
-                isinstance(inner, dict)
-                and key in ("RoleSpec", "newowner", "authrole")
-                and inner.get("rolename")
-            ):
-                named.add(inner["rolename"])
-            elif key == "CreateRoleStmt":
-                made.add(inner["role"])
-            elif key == "GrantRoleStmt":
-                named |= {
-                    each["AccessPriv"]["priv_name"]
-                    for each in inner.get("granted_roles", ())
-                    if "AccessPriv" in each
-                }
-            _collect_roles(inner, named, made)
