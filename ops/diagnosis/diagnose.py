@@ -30,6 +30,10 @@ from ops.diagnosis.rules.operator import (
     access,  # noqa: F401
     locks,  # noqa: F401
 )
+from ops.diagnosis.rules.rollout import (
+    progress,  # noqa: F401
+    reverted,  # noqa: F401
+)
 from ops.diagnosis.rules.rollouts import normal_rollouts
 
 

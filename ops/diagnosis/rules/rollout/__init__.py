@@ -1,0 +1,1 @@
+"""Causes in rollouts: taken back, without effect, or without progress."""
