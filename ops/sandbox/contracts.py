@@ -17,6 +17,7 @@ REGION = "us-east-1"
 DATABASE_HOST = f"davidshaevel-dev-db.aaaaaaaaaa.{REGION}.rds.amazonaws.com"
 OPERATOR = "operator"  # the user that the bastion accepts
 
+FIXED = "fixed:"  # prefix of a fixed response: `fixed:STATUS CONTENT-TYPE BODY`
 REDIRECT = "redirect:"  # prefix of a redirect action: `redirect:STATUS HOST PATH QUERY`
 
 
@@ -215,7 +216,8 @@ class LoadBalancerBackend(Protocol):
     def route(self, path: str) -> str | None:
         """Return the target group (ARN) or redirect that the ALB's rules select for `path`.
 
-        A redirect starts with `REDIRECT`. None if no listener answers.
+        A redirect starts with `REDIRECT`, a fixed response with `FIXED`. None if no listener
+        answers.
         """
 
     def targets(self, target_group: str) -> tuple[TargetState, ...]:
@@ -229,6 +231,27 @@ class LoadBalancerBackend(Protocol):
 
         Objects cached before that moment are stale.
         """
+
+
+@dataclass(frozen=True)
+class OriginProblem:
+    """Why CloudFront gets no answer from its origin, and the error that it answers itself."""
+
+    status: int
+    why: str
+
+
+@dataclass(frozen=True)
+class EdgeConfiguration:
+    """What the edge reads of the configuration in AWS, on every request.
+
+    `idle_timeout`: seconds that the load balancer waits for a target, None if not set.
+    `origin_problem`: by path. `minimum_ttl`: seconds for which the CDN caches a path in any case.
+    """
+
+    idle_timeout: Callable[[], float | None] = lambda: None
+    origin_problem: Callable[[str], OriginProblem | None] = lambda path: None
+    minimum_ttl: Callable[[str], float] = lambda path: 0.0
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ LAYERS: tuple[Layer, ...] = (
     "page",
     "log",
 )  # in the order in which root causes of equal confidence are reported
+_TAKEN_BACK = "rollout_reverted_by_breaker"
 Rule = Callable[[Incident], Iterable[Candidate]]
 
 
@@ -76,6 +77,8 @@ class CauseInfo:
     explains: tuple[str, ...] = ()
 
     def explains_cause(self, name: str) -> bool:
+        if name == _TAKEN_BACK and "service_unsteady" in self.explains and self.layer != "release":
+            return True  # tasks that fail are why the circuit breaker takes a rollout back
         return any(
             name.startswith(each[:-1]) if each.endswith("*") else name == each
             for each in self.explains

@@ -425,6 +425,4 @@ _ROWS: dict[str, _Row] = {
 
 
 for _name, (_layer, _symptoms, _cure, _explains) in _ROWS.items():
-    if "service_unsteady" in _explains:  # tasks that fail are why a rollout is taken back
-        _explains = (*_explains, "rollout_reverted_by_breaker")
     known_cause(_name, layer=_layer, symptoms=_symptoms, cure=_cure, explains=_explains)

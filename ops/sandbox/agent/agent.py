@@ -35,6 +35,7 @@ class Agent:
             cloud.targets,
             timing,
             lambda address, port: security_groups.reachable(cloud.ecs, address, port),
+            lambda path: cloud.delay(path),
         )
         self._lives: dict[str, TaskLife] = {}
         self._thread = threading.Thread(target=self._loop, name="agent", daemon=True)

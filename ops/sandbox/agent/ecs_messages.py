@@ -12,6 +12,12 @@ UNSTABLE = (
     "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
 )
 STEADY = "has reached a steady state."
+ALARM_FAILED = "ECS deployment failed: alarm detected."
+ALARM_DETECTED = "alarm detected"
+STUCK = (
+    "was unable to stop or start tasks during a deployment because of the service deployment "
+    "configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
+)
 BREAKER_FAILED = "ECS deployment circuit breaker: tasks failed to start."
 
 
@@ -43,8 +49,8 @@ def completed(deployment: str) -> str:
     return f"(deployment {deployment}) deployment completed."
 
 
-def failed(deployment: str) -> str:
-    return f"(deployment {deployment}) deployment failed: tasks failed to start."
+def failed(deployment: str, why: str = "tasks failed to start") -> str:
+    return f"(deployment {deployment}) deployment failed: {why}."
 
 
 def rolling_back(deployment: str) -> str:

@@ -58,9 +58,11 @@ class HealthChecker:
         table: TargetTable,
         timing: Timing,
         reaches: Callable[[str, int], bool] = lambda address, port: True,
+        delay: Callable[[str], float] = lambda path: 0.0,
     ) -> None:
         self.table = table
         self.reaches = reaches  # whether the security groups let it through
+        self.delay = delay  # seconds that the application needs for a path, by a fault
         self.timing = timing
         self._pool = ThreadPoolExecutor(_PROBERS, thread_name_prefix="health")
         self._ended = threading.Event()
@@ -86,7 +88,8 @@ class HealthChecker:
 
     def _check(self, target: Target, group: TargetGroup) -> None:
         port = int(group.health_port) if group.health_port.isdigit() else target.port
-        if self.reaches(target.address, port):
+        late = self.delay(group.path) > self.timing.health_timeout
+        if self.reaches(target.address, port) and not late:
             found = _probe(
                 target.address, port, group.path, group.codes, self.timing.health_timeout
             )

@@ -5,8 +5,8 @@ unhealthy tasks after the grace period, the circuit breaker with and without rol
 superseded deployments, events. A rollback is a new PRIMARY deployment of the last completed
 revision; its reason and event name the new deployment's id. Differs from ECS: the grace period is
 the shorter of the service's own and `Timing.grace`; an event that would repeat the newest one is
-left out; FAILED deployments stay visible until the
-rollback has completed; alarms, lifecycle hooks and zone rebalancing do not exist.
+left out; FAILED deployments stay visible until the rollback has completed; alarms are those in
+ALARM now, without a bake; lifecycle hooks and zone rebalancing do not exist.
 """
 
 from __future__ import annotations
@@ -45,12 +45,14 @@ class Scheduler:
             self.ecs.forget_stopped(self.timing.stopped_visible)
 
     def _look_after(self, service: Service, now: float) -> None:
+        self.cloud.scaling.apply(service)
         tasks = self.ecs.of_service(service)
         self._account_for_stopped(service, tasks, now)
         for task in tasks:
             if task.running:
                 self._judge_health(service, task, now)
         self._trip_breaker(service)
+        self._trip_alarms(service)
         self._carry_out(service, now)
         self._settle(service, now)
 
@@ -140,8 +142,30 @@ class Scheduler:
             return
         failing.conclude("FAILED", ecs_messages.BREAKER_FAILED)
         service.say(ecs_messages.failed(failing.id))
+        if rolls_back:
+            self._roll_back(service, failing)
+
+    def _trip_alarms(self, service: Service) -> None:
+        """Fail the deployment while an alarm of the service is in ALARM."""
+        alarms = service.settings["deploymentConfiguration"].get("alarms") or {}
+        failing = service.primary
+        if (
+            not alarms.get("enable")
+            or failing.rollout_state != "IN_PROGRESS"
+            or failing.rollback_of is not None
+            or not lookups.any_alarm(alarms.get("alarmNames") or ())
+        ):
+            return
+        failing.conclude("FAILED", ecs_messages.ALARM_FAILED)
+        service.say(ecs_messages.failed(failing.id, ecs_messages.ALARM_DETECTED))
+        if alarms.get("rollback"):
+            self._roll_back(service, failing)
+
+    @staticmethod
+    def _roll_back(service: Service, failing: Deployment) -> None:
+        """Begin a deployment of the last completed revision; a rollback is not rolled back."""
         good = service.last_completed
-        if rolls_back and good is not None and failing.rollback_of is None:
+        if good is not None and failing.rollback_of is None:
             back = Deployment(
                 deployment_id(),
                 good.task_definition,
@@ -169,7 +193,10 @@ class Scheduler:
                 TaskView(task.id, task.started_by, self._healthy(task), _age(task)) for task in live
             ),
         )
-        for action in reconcile(view):
+        actions = reconcile(view)
+        if not actions and view.may_start and _has_no_room(view):
+            self._say_stuck(service)
+        for action in actions:
             match action:
                 case Start(count):
                     self._start(service, count, now)
@@ -178,6 +205,14 @@ class Scheduler:
                         self.ecs.tasks[identifier].ask_to_stop(
                             "ServiceSchedulerInitiated", ecs_messages.scaling(primary.id)
                         )
+
+    @staticmethod
+    def _say_stuck(service: Service) -> None:
+        """Say once a deployment that its percentages leave no room."""
+        primary = service.primary
+        if not primary.announced_stuck:
+            primary.announced_stuck = True
+            service.say(ecs_messages.STUCK)
 
     def _start(self, service: Service, count: int, now: float) -> None:
         deployment = service.primary
@@ -262,6 +297,12 @@ class Scheduler:
         if not service.announced_steady:
             service.announced_steady = True
             service.say(ecs_messages.STEADY)
+
+
+def _has_no_room(view: ServiceView) -> bool:
+    """Whether tasks of an earlier deployment run, and none of the PRIMARY may start."""
+    old = [task for task in view.tasks if task.deployment != view.primary]
+    return len(old) >= view.desired > 0 and len(old) == len(view.tasks)
 
 
 def _failed(task: Task) -> bool:

@@ -13,12 +13,14 @@ from __future__ import annotations
 import fnmatch
 from typing import Any
 
+from moto.acm.models import acm_backends
 from moto.cloudfront.exceptions import CloudFrontException
 from moto.cloudfront.models import CloudFrontBackend, Invalidation, cloudfront_backends
 
+from ops.sandbox.aws import elb
 from ops.sandbox.aws.ecs.model import utc_now
 from ops.sandbox.aws.overrides import computed, original, replace
-from ops.sandbox.contracts import ACCOUNT, Timing
+from ops.sandbox.contracts import ACCOUNT, REGION, OriginProblem, Timing
 
 _CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"  # Managed-CachingDisabled
 
@@ -71,19 +73,69 @@ def _truth(value: Any) -> bool:
     return value if isinstance(value, bool) else str(value).lower() == "true"
 
 
-def cached(path: str) -> bool:
-    """Whether the first behaviour matching `path`, or the default one, caches."""
+def _behaviour(path: str) -> Any:
+    """Return the first behaviour matching `path`, or the default one; None without any."""
     distribution = _distribution()
     if distribution is None:
-        return False
+        return None
     config = distribution.distribution_config
     ordered = config.CacheBehaviors.get("Items") or []
-    behaviour = next(
+    return next(
         (each for each in ordered if _matches(each.path_pattern, path)), config.DefaultCacheBehavior
     )
+
+
+def cached(path: str) -> bool:
+    """Whether the first behaviour matching `path`, or the default one, caches."""
+    behaviour = _behaviour(path)
+    if behaviour is None:
+        return False
     if behaviour.cache_policy_id:
         return bool(behaviour.cache_policy_id != _CACHING_DISABLED)
     return int(behaviour.max_ttl or behaviour.default_ttl or 0) > 0
+
+
+def minimum_ttl(path: str) -> float:
+    """Return the minimum TTL of the path's behaviour, of one without a cache policy."""
+    chosen = _behaviour(path)
+    return 0.0 if chosen is None or chosen.cache_policy_id else float(chosen.min_ttl or 0)
+
+
+def origin_problem(path: str) -> OriginProblem | None:
+    """Return why the path's origin does not answer: its name, its port or its certificate."""
+    distribution, chosen = _distribution(), _behaviour(path)
+    if distribution is None or chosen is None:
+        return None
+    origins = distribution.distribution_config.Origins["Items"]
+    origin = next((each for each in origins if each.id == chosen.target_origin_id), None)
+    custom = getattr(origin, "custom_origin_config", None)
+    if origin is None or custom is None:
+        return None
+    if origin.domain_name.lower() not in elb.names():
+        return OriginProblem(502, f"cannot resolve {origin.domain_name}")
+    if custom.origin_protocol_policy != "https-only":
+        return None
+    listening = elb.certificates(int(custom.https_port or 443))
+    if listening is None:
+        return OriginProblem(502, f"nothing listens on port {custom.https_port}")
+    accepted = any(_accepts(arn, origin.domain_name) for arn in listening)
+    return None if accepted else OriginProblem(502, "the origin's certificate is refused")
+
+
+def _accepts(arn: str, host: str) -> bool:
+    """Whether a certificate of ACM is valid now, and for the origin's or the site's name."""
+    found = acm_backends[ACCOUNT][REGION]._certificates.get(arn)
+    if found is None:
+        return False
+    described = found.describe()["Certificate"]
+    now, ends = utc_now().timestamp(), described["NotAfter"]
+    names = {described["DomainName"], *described.get("SubjectAlternativeNames", ())}
+    config = _distribution().distribution_config
+    wanted = {host, *(config.Aliases.get("Items") or ())}
+    ends = ends.timestamp() if hasattr(ends, "timestamp") else float(ends)
+    return ends > now and any(
+        fnmatch.fnmatchcase(name.lower(), pattern.lower()) for name in wanted for pattern in names
+    )
 
 
 def _matches(pattern: str, path: str) -> bool:

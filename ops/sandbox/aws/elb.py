@@ -19,7 +19,7 @@ from moto.elbv2.responses import ELBV2Response
 
 from ops.sandbox.aws.overrides import answer
 from ops.sandbox.aws.targets import TargetTable
-from ops.sandbox.contracts import ACCOUNT, REDIRECT, REGION, Timing
+from ops.sandbox.contracts import ACCOUNT, FIXED, REDIRECT, REGION, Timing
 
 
 @dataclass(frozen=True)
@@ -173,6 +173,8 @@ def _matches(rule: Any, path: str) -> bool:
 def _forward(actions: list[Any]) -> str | None:
     for action in actions:
         data = action.data if hasattr(action, "data") else action
+        if data.get("Type") == "fixed-response":
+            return _fixed(data.get("FixedResponseConfig") or {})
         if data.get("Type") == "redirect":
             return _redirect(data.get("RedirectConfig") or {})
         if data.get("Type") != "forward":
@@ -181,6 +183,37 @@ def _forward(actions: list[Any]) -> str | None:
         arn = data.get("TargetGroupArn") or (groups[0].get("TargetGroupArn") if groups else None)
         return str(arn) if arn else None
     return None
+
+
+def _fixed(config: dict[str, Any]) -> str:
+    kind = config.get("ContentType") or "text/plain"
+    return f"{FIXED}{config.get('StatusCode', '200')} {kind} {config.get('MessageBody') or ''}"
+
+
+def idle_timeout() -> float | None:
+    """Return the first load balancer's idle timeout in seconds; None if it was never set."""
+    for balancer in list(_backend().load_balancers.values()):
+        found = balancer.attrs.get("idle_timeout.timeout_seconds")
+        return float(found) if found else None
+    return None
+
+
+def names() -> set[str]:
+    """Return the DNS names of all load balancers, in lower case."""
+    return {str(each.dns_name).lower() for each in list(_backend().load_balancers.values())}
+
+
+def certificates(port: int) -> list[str] | None:
+    """Return the certificates (ARNs) of the listeners on `port`; None without a listener."""
+    found = [
+        listener
+        for balancer in list(_backend().load_balancers.values())
+        for listener in list(balancer.listeners.values())
+        if str(listener.port) == str(port)
+    ]
+    if not found:
+        return None
+    return [arn for listener in found for arn in getattr(listener, "certificates", None) or ()]
 
 
 def _redirect(config: dict[str, Any]) -> str:

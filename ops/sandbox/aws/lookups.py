@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.ecs.models import ecs_backends
 from moto.logs.models import logs_backends
 from moto.secretsmanager.models import secretsmanager_backends
@@ -101,3 +103,9 @@ def write_log(group: str, stream: str, line: str) -> None:
         found = logs_backends[ACCOUNT][REGION].groups.get(group)
         if found is not None and stream in found.streams:
             found.put_log_events(stream, [{"timestamp": int(time.time() * 1000), "message": line}])
+
+
+def any_alarm(names: Iterable[str]) -> bool:
+    """Whether one of these CloudWatch alarms is in ALARM."""
+    alarms = cloudwatch_backends[ACCOUNT][REGION].alarms
+    return any(name in alarms and alarms[name].state_value == "ALARM" for name in names)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from werkzeug.serving import make_server
 
 from ops.sandbox.aws import cloudfront, elb, rds, security_groups
 from ops.sandbox.aws.access import roles
+from ops.sandbox.aws.autoscaling import Scaling
 from ops.sandbox.aws.cloudtrail import Trail
 from ops.sandbox.aws.ecr import Ecr
 from ops.sandbox.aws.ecs import task_definitions
@@ -94,6 +96,8 @@ class Cloud:
     targets: TargetTable = field(default_factory=TargetTable)
     trail: Trail = field(default_factory=Trail)
     placement_refusal: str = ""  # why Fargate places no task, in its own words
+    # seconds that a fault of the edge adds to a path
+    delay: Callable[[str], float] = lambda path: 0.0
 
     def __post_init__(self) -> None:
         ecr = Ecr(self.ports.registry)
@@ -106,6 +110,8 @@ class Cloud:
         self.trail.install()
         Tasks(self.ecs).install()
         History(self.ecs).install()
+        self.scaling = Scaling()
+        self.scaling.install()
         elb.ElbAnswers(self.targets, self.timing).install()
         cloudfront.install(self.timing)
         rds.install(self.timing)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ops.sandbox.contracts import Component, LoadBalancerBackend
+from ops.sandbox.contracts import Component, EdgeConfiguration, LoadBalancerBackend
 from ops.sandbox.edge.alb import LoadBalancer
 from ops.sandbox.edge.cdn import Cdn, over_tls
 from ops.sandbox.edge.fault_injection import EdgeFaults
@@ -48,16 +48,22 @@ def start_edge(
     log: Callable[[str], None] = lambda line: None,
     edge_faults: EdgeFaults | None = None,
     tls: tuple[int, ssl.SSLContext] | None = None,
+    configuration: EdgeConfiguration | None = None,
 ) -> Edge:
     """Serve the ALB on `alb_port` and CloudFront before it on `site_port`, in threads.
 
     Both listen on 127.0.0.1. `log` gets one line per request; `edge_faults` are the faults to
-    inject; `tls` is the port and context of the HTTPS site. Raises OSError if a port is taken.
+    inject; `tls` is the port and context of the HTTPS site; `configuration` is
+    that of AWS. Raises OSError if a port is taken.
     """
     chosen = settings or EdgeSettings()
     edge_faults = edge_faults or EdgeFaults()
-    balancer = LoadBalancer(backend, chosen.connect_timeout, chosen.target_timeout, edge_faults)
-    cdn = Cdn(backend, alb_port, chosen.origin_timeout, chosen.default_ttl, edge_faults)
+    balancer = LoadBalancer(
+        backend, chosen.connect_timeout, chosen.target_timeout, edge_faults, configuration
+    )
+    cdn = Cdn(
+        backend, alb_port, chosen.origin_timeout, chosen.default_ttl, edge_faults, configuration
+    )
     fronts: list[HttpServer] = []
 
     def stop() -> None:

@@ -5,9 +5,9 @@ robin over healthy targets; none healthy: fail open, all registered ones get req
 registered, or only draining ones: 503; connection refused, reset or a malformed answer: 502; no
 connection or no answer in time: 504. A draining target gets no new request, one in flight
 completes. `X-Forwarded-*` are set as AWS sets them. A redirect action is answered with its status,
-with `#{host}`, `#{path}` and `#{query}` replaced. Differs from AWS: one listener, no stickiness, no
-cross-zone weights, no fixed-response actions, no retries (as AWS); a redirect to port 443 leads to
-the port that the viewer used.
+with `#{host}`, `#{path}` and `#{query}` replaced; a fixed response with its body. Differs from AWS:
+one listener, no stickiness, no cross-zone weights, no retries (as AWS); a redirect to port 443
+leads to the port that the viewer used.
 """
 
 from __future__ import annotations
@@ -18,9 +18,15 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from http.client import HTTPException
+from http.client import HTTPException, responses
 
-from ops.sandbox.contracts import REDIRECT, LoadBalancerBackend, TargetState
+from ops.sandbox.contracts import (
+    FIXED,
+    REDIRECT,
+    EdgeConfiguration,
+    LoadBalancerBackend,
+    TargetState,
+)
 from ops.sandbox.edge.fault_injection import EdgeFaults
 from ops.sandbox.edge.http_server import Headers, Request, Response, plain
 from ops.sandbox.edge.origin import NoConnectionInTimeError, Timeouts, exchange
@@ -75,6 +81,19 @@ def _redirected(action: str, request: Request) -> Response:
     return replace(answer, headers=(*answer.headers, ("Location", location)))
 
 
+def _fixed(action: str) -> Response:
+    """Return a fixed response, `STATUS CONTENT-TYPE BODY`."""
+    code, kind, body = action.split(" ", 2)
+    answer = plain(int(code), responses.get(int(code), ""), "fixed response")
+    sent = body.encode()
+    headers = (
+        *(each for each in answer.headers if each[0] == "Server"),
+        ("Content-Type", kind),
+        ("Content-Length", str(len(sent))),
+    )
+    return replace(answer, headers=headers, body=(sent,))
+
+
 class LoadBalancer:
     """The handler of the ALB's listener."""
 
@@ -84,8 +103,10 @@ class LoadBalancer:
         connect_timeout: float,
         target_timeout: float,
         edge_faults: EdgeFaults | None = None,
+        configuration: EdgeConfiguration | None = None,
     ) -> None:
         self._backend = backend
+        self._configuration = configuration or EdgeConfiguration()
         self._edge_faults = edge_faults or EdgeFaults()
         self._timeouts = Timeouts(connect_timeout, target_timeout)
         self._turns: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
@@ -95,6 +116,8 @@ class LoadBalancer:
         group = self._backend.route(request.path)
         if group is None:
             return None  # no listener accepts the connection
+        if group.startswith(FIXED):
+            return _fixed(group.removeprefix(FIXED))
         if group.startswith(REDIRECT):
             return _redirected(group.removeprefix(REDIRECT), request)
         candidates = _eligible(self._backend.targets(group))
@@ -109,6 +132,10 @@ class LoadBalancer:
 
     def _ask(self, target: TargetState, request: Request) -> Response:
         where = f"{target.address}:{target.port}"
+        idle, late = self._configuration.idle_timeout(), self._edge_faults.delay(request.path)
+        if idle is not None and late > idle:
+            time.sleep(idle)
+            return plain(504, "Gateway Time-out", f"{where} no answer within {idle:g} s")
         try:
             answer = self._edge_faults.apply(
                 "target", request.path, lambda: self._exchange(target, request)
@@ -127,4 +154,8 @@ class LoadBalancer:
         ):  # a security group drops packets, it refuses nothing: the time-out tells
             time.sleep(self._timeouts.connect)
             raise NoConnectionInTimeError("no connection in time")
-        return exchange(target.address, target.port, request, _forwarded(request), self._timeouts)
+        idle = self._configuration.idle_timeout()
+        timeouts = replace(
+            self._timeouts, read=min(self._timeouts.read, idle or self._timeouts.read)
+        )
+        return exchange(target.address, target.port, request, _forwarded(request), timeouts)

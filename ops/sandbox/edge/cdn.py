@@ -2,11 +2,12 @@
 
 Emulated (CloudFront developer guide, "Manage how long content stays in the cache"): answers of 200
 to GET under a caching behaviour are cached for `s-maxage`, else `max-age`, else `Expires`, else the
-default TTL; `no-store`, `no-cache`, `private` and `Set-Cookie` are not cached; `x-cache`, `age`,
-`via`, `x-amz-cf-*` headers; an invalidation takes effect at its completion. Differs from AWS: one
-edge location (AWS has hundreds, each with its own copy), errors are never cached (AWS: 10 s), an
-expired object is fetched again (AWS revalidates, `RefreshHit`), `Vary` and compression are ignored,
-the cache key is path and query, all methods pass, objects over 1 MiB are not cached.
+default TTL; `no-store`, `no-cache`, `private` and `Set-Cookie` are not cached, unless the behaviour
+has a minimum TTL; an origin whose name, port or certificate is wrong: 502; `x-cache`, `age`, `via`,
+`x-amz-cf-*` headers; an invalidation takes effect at its completion. Differs from AWS: one edge
+location (AWS has hundreds, each with its own copy), errors are never cached (AWS: 10 s), an expired
+object is fetched again (AWS revalidates, `RefreshHit`), `Vary` and compression are ignored, the
+cache key is path and query, all methods pass, objects over 1 MiB are not cached.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException
+from http.client import HTTPException, responses
 
-from ops.sandbox.contracts import LoadBalancerBackend
+from ops.sandbox.contracts import EdgeConfiguration, LoadBalancerBackend
 from ops.sandbox.edge.fault_injection import EdgeFaults
 from ops.sandbox.edge.http_server import Headers, Request, Response, header, plain
 from ops.sandbox.edge.origin import Timeouts, exchange
@@ -109,8 +110,10 @@ class Cdn:
         origin_timeout: float,
         default_ttl: float,
         edge_faults: EdgeFaults | None = None,
+        configuration: EdgeConfiguration | None = None,
     ) -> None:
         self._backend = backend
+        self._configuration = configuration or EdgeConfiguration()
         self._port = origin_port
         self._timeouts = Timeouts(2.0, origin_timeout)
         self._default_ttl = default_ttl
@@ -139,6 +142,10 @@ class Cdn:
         return self._labelled(answer)
 
     def _fetch(self, request: Request, headers: Headers) -> Response:
+        problem = self._configuration.origin_problem(request.path)
+        if problem is not None:
+            reason = responses[problem.status]
+            return plain(problem.status, reason, problem.why, server="CloudFront")
         through = (*headers, ("Via", _VIA), ("X-Amz-Cf-Id", uuid.uuid4().hex))
         before = request.header("X-Forwarded-For")
         through = tuple(
@@ -199,7 +206,10 @@ class Cdn:
 
         An invalidation that completed in between therefore applies to it.
         """
-        seconds = lifetime(answer.headers, self._default_ttl, asked)
+        seconds = max(
+            lifetime(answer.headers, self._default_ttl, asked),
+            self._configuration.minimum_ttl(target.partition("?")[0]),
+        )
         size = header(answer.headers, "content-length") or ""
         if seconds <= 0 or not size.isdigit() or int(size) > _OBJECT:
             return answer

@@ -28,6 +28,7 @@ class EdgeFaults:
 
     extra_latency: float = 0.0
     _handlers: dict[tuple[str, str], Middleware] = field(default_factory=dict)
+    _delays: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def set(self, layer: str, path: str, handler: Middleware | None) -> None:
@@ -37,6 +38,16 @@ class EdgeFaults:
                 self._handlers.pop((layer, path), None)
             else:
                 self._handlers[layer, path] = handler
+
+    def set_delay(self, path: str, seconds: float) -> None:
+        """Answer `path` of every target late by so many seconds; 0 ends that."""
+        self.set("target", path, slow(seconds) if seconds else None)
+        with self._lock:
+            self._delays = {**self._delays, path: seconds}
+
+    def delay(self, path: str) -> float:
+        """Return the seconds by which targets answer `path` late."""
+        return self._delays.get(path, 0.0)
 
     def apply(self, layer: str, path: str, serve: Serve) -> Response:
         with self._lock:

@@ -10,6 +10,7 @@ from ops.core.errors import ConfigError
 from ops.sandbox.faults.account import DeniedAction, LogErrors, OtherAccount, StateLock
 from ops.sandbox.faults.base import Fault
 from ops.sandbox.faults.database import LeakedConnections, PasswordChanged, StoppedDatabase
+from ops.sandbox.faults.edge.catalog import EDGE_FAULTS
 from ops.sandbox.faults.pages import FailingPage, HangingPage, SlowPage, StalePage, WrongContentType
 from ops.sandbox.faults.schema import SchemaBehind
 from ops.sandbox.faults.services import (
@@ -122,6 +123,7 @@ FAULTS = (
         HealthPath("backend", "/healthz"),
         "the backend's health check",
         "backend",
+        diagnosis="health_path_wrong",
     ),
     Fault(
         "target-port",
@@ -201,6 +203,7 @@ FAULTS = (
         "the load balancer redirects every page to itself",
         RedirectLoop(),
         affects="pages",
+        diagnosis="origin_protocol_loop",
     ),
     Fault(
         "json-as-html",
@@ -217,6 +220,7 @@ FAULTS = (
         "the CDN's cache has / of an earlier version",
         StalePage("/"),
         affects="pages",
+        diagnosis="release_not_invalidated",
     ),
     Fault(
         "certificate-expired",
@@ -281,6 +285,7 @@ FAULTS = (
         "the operator's key",
     ),
     *TASK_FAULTS,
+    *EDGE_FAULTS,
 )
 
 

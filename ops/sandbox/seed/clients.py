@@ -76,5 +76,17 @@ class Clients:
         return self._client("rds")
 
     @cached_property
+    def acm(self) -> Any:
+        return self._client("acm")
+
+    @cached_property
+    def cloudwatch(self) -> Any:
+        return self._client("cloudwatch")
+
+    @cached_property
+    def autoscaling(self) -> Any:
+        return self._client("application-autoscaling")
+
+    @cached_property
     def cloudfront(self) -> Any:
         return self._client("cloudfront")

@@ -52,6 +52,10 @@ def make_network(clients: Clients, database_port: int = 5432) -> Network:
         Name=LOAD_BALANCER, Subnets=public, SecurityGroups=[groups["alb"]], Type="application"
     )
     made = balancer["LoadBalancers"][0]
+    clients.elb.modify_load_balancer_attributes(
+        LoadBalancerArn=made["LoadBalancerArn"],
+        Attributes=[{"Key": "idle_timeout.timeout_seconds", "Value": "60"}],
+    )
     target_groups = {spec.name: _target_group(clients, vpc, spec) for spec in SERVICES}
     _listen(clients, made["LoadBalancerArn"], target_groups)
     return Network(tuple(private), tuple(private), groups, target_groups, made["DNSName"])

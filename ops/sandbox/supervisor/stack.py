@@ -13,9 +13,9 @@ from typing import Any
 from ops.core.errors import OpsError, Refused
 from ops.sandbox import seed
 from ops.sandbox.agent import Agent
-from ops.sandbox.aws import Aws, serve
+from ops.sandbox.aws import Aws, cloudfront, elb, serve
 from ops.sandbox.bastion import Bastion
-from ops.sandbox.contracts import DATABASE_HOST, Component, Paths, Ports, Timing
+from ops.sandbox.contracts import DATABASE_HOST, Component, EdgeConfiguration, Paths, Ports, Timing
 from ops.sandbox.database import Login, Server
 from ops.sandbox.edge import Edge, start_edge
 from ops.sandbox.edge.certificates import Certificates
@@ -104,6 +104,7 @@ class SandboxStack:
                 (login.host, login.port),
             ).start()
         )
+        aws.cloud.delay = self.edge_faults.delay
         agent = Agent(aws.cloud, self.engine.runtime, self.timing, self.ports.network)
         agent.start()
         self.add(Component("agent", agent.stop, agent.alive))
@@ -114,6 +115,9 @@ class SandboxStack:
             self.ports.alb,
             edge_faults=self.edge_faults,
             tls=(self.ports.site_tls, self.certificates.context),
+            configuration=EdgeConfiguration(
+                elb.idle_timeout, cloudfront.origin_problem, cloudfront.minimum_ttl
+            ),
         )
         self.add(self.edge)
         for spec in seed.SERVICES:

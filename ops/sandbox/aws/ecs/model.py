@@ -55,6 +55,7 @@ class Deployment:
     rollback_of: str | None = None  # id of the failed deployment that this one takes back
     not_before: float = 0.0  # monotonic seconds: no task is started before (back-off)
     steady_since: float | None = None  # monotonic seconds since which all is running and healthy
+    announced_stuck: bool = False
     announced_unstable: bool = False
 
     def __post_init__(self) -> None:

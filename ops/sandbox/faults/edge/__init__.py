@@ -1,0 +1,1 @@
+"""Faults between the viewer and the tasks, and of rollouts."""
