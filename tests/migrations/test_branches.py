@@ -107,9 +107,10 @@ def test_goals_are_alembics(two: Here, case: str) -> None:
 
 
 def test_a_goal_that_does_not_exist_is_named(two: Here) -> None:
-    for goal in ("nothing@head", "core@+9", "beef"):
-        with pytest.raises(ConfigError):
+    for goal, words in (("nothing@head", "nothing"), ("core@+9", "9"), ("beef", "beef")):
+        with pytest.raises(ConfigError) as error:
             flow.plan_migration(two.target, "upgrade", goal)
+        assert words in error.value.why + error.value.what and "***" not in str(error.value)
 
 
 def test_a_merge_is_printed_linted_and_applied(merged: Here) -> None:

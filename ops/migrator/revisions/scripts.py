@@ -338,7 +338,9 @@ class Scripts:
             raise
         except (CommandError, RevisionError) as error:
             known = ", ".join(getattr(self, "heads", ())) or "none"
-            why = f"{' '.join(exception_text(error).split())} (newest: {known})"
+            text = " ".join(exception_text(error).split())
+            text = text.replace("identified by", "named")  # the redaction hides IDENTIFIED BY '…'
+            why = f"{text} (newest: {known})"
             raise MigrateError("config", what, why, "see: inv db.history, inv db.pending") from None
         except Exception as error:
             why = describe(error) + location(error, Path(self.folder))
