@@ -89,19 +89,20 @@ COMPLETED_EVENT = "Multi-AZ instance failover completed."
 
 
 @pytest.mark.parametrize(
-    ("started", "completed", "connected", "expected"),
+    ("started", "completed", "message", "connected", "expected"),
     [
-        ("02:58", "", False, ["database_failing_over"]),
-        ("02:58", "02:59", False, ["database_failing_over"]),
-        ("02:50", "02:51", False, []),  # over for too long
-        ("01:00", "", False, []),
-        ("02:58", "02:59", True, ["database_failing_over"]),  # the pages still fail
+        ("02:58", "", "", False, ["database_failing_over"]),
+        ("02:58", "02:59", "read_only", True, ["database_failing_over"]),
+        ("02:58", "02:59", "timeout", False, ["database_failing_over"]),
+        ("02:58", "02:59", "", False, []),  # over, and nothing shows that clients missed it
+        ("02:50", "02:51", "read_only", True, []),  # over for too long
+        ("01:00", "", "", False, []),
     ],
 )
 def test_a_failover_is_a_cause_while_clients_fail(
-    started: str, completed: str, connected: bool, expected: list[str]
+    started: str, completed: str, message: str, connected: bool, expected: list[str]
 ) -> None:
-    documents = failing(healthy(), connected=connected)
+    documents = failing(healthy(), *filter(None, [message]), connected=connected)
     times = {STARTED_EVENT: started, COMPLETED_EVENT: completed}
     documents["rds/events"] = [
         event(text, f"2026-11-28T{at}:00+00:00", "failover") for text, at in times.items() if at

@@ -14,7 +14,6 @@ from ops.diagnosis.rules.database.texts import LOG_PATTERN, problem_of
 from ops.postgres import access, activity
 
 _EVENTS_MINUTES = 24 * 60  # of RDS: how far back
-_LOG_MINUTES = 10
 _MAX_LINES = 20  # of a service's log
 _STORAGE_MINUTES = 15
 
@@ -103,7 +102,10 @@ def database_activity(reader: Reader) -> Any:
 
 @collector("logs/database", "logs:FilterLogEvents")
 def logs_of_database(reader: Reader) -> Any:
-    """Service → the newest lines of its log that report a problem with the database."""
+    """Service → the newest lines of its log that report a problem with the database.
+
+    Only lines within `health.recent`: older ones say nothing of now.
+    """
     now = time.time()
     groups = {
         name: service.log_group
@@ -118,11 +120,12 @@ def logs_of_database(reader: Reader) -> Any:
 
 
 def _lines(reader: Reader, group: str, now: float) -> list[dict[str, Any]]:
-    since, until = int((now - 60 * _LOG_MINUTES) * 1000), int((now + 60) * 1000)
+    since, until = int((now - reader.environment.health.recent) * 1000), int((now + 60) * 1000)
     found, _ = logs.events_between(reader.cloud, group, since, until, LOG_PATTERN, 1000)
     return [
         {
             "at": datetime.fromtimestamp(each.at / 1000, UTC).isoformat(timespec="seconds"),
+            "task": each.stream.rpartition("/")[2],
             "message": each.message,
         }
         for each in found

@@ -17,6 +17,7 @@ from ops.sandbox.agent.task_life import TaskLife, TaskResources
 from ops.sandbox.aws import security_groups
 from ops.sandbox.aws.server import Cloud
 from ops.sandbox.contracts import Component, Runtime, Timing
+from ops.sandbox.database.network_path import NetworkPath
 
 
 class Agent:
@@ -25,11 +26,24 @@ class Agent:
     Tasks get addresses `<network>.1` to `.254`; `network` is the first three octets, in 127/8.
     """
 
-    def __init__(self, cloud: Cloud, runtime: Runtime, timing: Timing, network: str) -> None:
+    def __init__(
+        self, cloud: Cloud, runtime: Runtime, timing: Timing, network: str, database: int = 0
+    ) -> None:
+        """`database`: PostgreSQL's port, to which each task gets a path of its own."""
         self.cloud = cloud
         self.timing = timing
         self._ended = threading.Event()
-        self._resources = TaskResources(cloud, runtime, timing, Addresses(network), self._ended)
+        self._path = (
+            NetworkPath(
+                database,
+                lambda address: security_groups.database_reachable(cloud.ecs, address, database),
+            )
+            if database
+            else None
+        )
+        self._resources = TaskResources(
+            cloud, runtime, timing, Addresses(network), self._ended, self._path
+        )
         self._scheduler = Scheduler(cloud, timing)
         self._health = HealthChecker(
             cloud.targets,
@@ -58,6 +72,8 @@ class Agent:
                 task.stop_asked.set()
         for life in self._lives.values():
             life.join(timeout=self.timing.stop_timeout + 5)
+        if self._path:
+            self._path.stop()
 
     def alive(self) -> bool:
         return self._thread.is_alive() and self._health.alive()

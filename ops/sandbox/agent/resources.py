@@ -17,17 +17,23 @@ from ops.sandbox.agent import ecs_messages
 from ops.sandbox.agent.access import ResourceError, TaskAccess
 from ops.sandbox.aws import lookups
 
-_VPC = {
-    "PGHOSTADDR": "127.0.0.1"
-}  # in place of the VPC's DNS: where libpq finds the database, whatever its name is
+_DATABASE = "PGHOSTADDR"  # in place of the VPC's DNS: where libpq finds the database by any name
+_NO_TLS = {"PGSSLMODE": "disable"}  # as drivers other than libpq do unless they are configured
 
 
 def environment(
-    definition: dict[str, Any], overrides: dict[str, Any], access: TaskAccess
+    definition: dict[str, Any],
+    overrides: dict[str, Any],
+    access: TaskAccess,
+    database: str = "127.0.0.1",
 ) -> dict[str, str]:
-    """Return a container's environment: its own, overrides, then secrets. Raises ResourceError."""
+    """Return a container's environment: its own, overrides, then secrets. Raises ResourceError.
+
+    `database`: the address at which the task finds the database.
+    """
     plain = {
-        **_VPC,
+        **_NO_TLS,
+        _DATABASE: database,
         **{each["name"]: each["value"] for each in definition.get("environment") or []},
     }
     plain.update({each["name"]: each["value"] for each in overrides.get("environment") or []})

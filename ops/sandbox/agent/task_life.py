@@ -27,6 +27,7 @@ from ops.sandbox.aws.ecs.model import Container as ContainerRecord
 from ops.sandbox.aws.ecs.model import Task, utc_now
 from ops.sandbox.aws.server import Cloud
 from ops.sandbox.contracts import Container, ContainerSpec, PullError, Runtime, StartError, Timing
+from ops.sandbox.database.network_path import NetworkPath
 
 _POLL = 0.1  # seconds between polls of the processes
 _CRASHED = ("EssentialContainerExited", "TaskFailedToStart")
@@ -44,6 +45,7 @@ class TaskResources:
     timing: Timing
     addresses: Addresses
     closing: threading.Event
+    database: NetworkPath | None = None
 
 
 class _AskedToStop(Exception):
@@ -114,6 +116,8 @@ class TaskLife:
         Takes at least `Timing.pull` seconds.
         """
         spec = lookups.launch_spec(self.task.task_definition)
+        path, address = self.resources.database, self.task.address
+        self._database = path.open(address) if path and address else "127.0.0.1"
         began = time.monotonic()
         self._access = TaskAccess(self.task.id, spec.role, self._place)
         self._access.check_registry(container.image for container in self.task.containers)
@@ -136,7 +140,7 @@ class TaskLife:
         override: dict[str, Any] = next(
             (each for each in overrides if each.get("name") == container.name), {}
         )
-        environment = resources.environment(definition, override, self._access)
+        environment = resources.environment(definition, override, self._access, self._database)
         return ContainerSpec(
             task_id=self.task.id,
             name=container.name,
@@ -218,6 +222,8 @@ class TaskLife:
         self._set(last_status="DEPROVISIONING", execution_stopped_at=utc_now())
         self.resources.closing.wait(self.resources.timing.tick)
         if self.task.address:
+            if self.resources.database:
+                self.resources.database.close(self.task.address)
             self.resources.addresses.give_back(self.task.address)
         with self.resources.cloud.ecs.lock:
             for record in self.task.containers:

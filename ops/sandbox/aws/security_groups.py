@@ -1,4 +1,4 @@
-"""The check whether EC2's current security group rules let the load balancer reach a task.
+"""The check whether EC2's security groups let the balancer reach a task, or a task the database.
 
 Emulates the ingress of the task's groups, by source group, address range, protocol and port.
 Differs from EC2: egress rules, network ACLs and prefix lists are ignored, and a task without
@@ -12,6 +12,7 @@ from typing import Any
 
 from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
+from moto.rds.models import rds_backends
 
 from ops.sandbox.aws.ecs.store import EcsStore
 from ops.sandbox.contracts import ACCOUNT, REGION
@@ -19,22 +20,23 @@ from ops.sandbox.contracts import ACCOUNT, REGION
 _PRIVATE = IPv4Network("10.0.0.0/16")  # the VPC: where the load balancer's own addresses lie
 
 
+def database_reachable(store: EcsStore, address: str, port: int) -> bool:
+    """Whether the task at `address` reaches an RDS instance on `port`."""
+    place = _placement(store, address)
+    instances = list(rds_backends[ACCOUNT][REGION].databases.values())
+    names = {str(name) for each in instances for name in each.vpc_security_group_ids or ()}
+    groups = [group for group in map(_group, names) if group is not None]
+    sources = {str(each) for each in place.get("securityGroups") or ()}
+    return (
+        not groups
+        or not sources
+        or any(_lets(rule, port, sources) for group in groups for rule in list(group.ingress_rules))
+    )
+
+
 def reachable(store: EcsStore, address: str, port: int) -> bool:
     """Whether the load balancer reaches the task at `address` on `port`."""
-    with store.lock:
-        task = next(
-            (
-                each
-                for each in store.tasks.values()
-                if each.address == address and each.stopped_at is None
-            ),
-            None,
-        )
-        place = (
-            (task.network_configuration.get("awsvpcConfiguration") or {})
-            if task is not None
-            else {}
-        )
+    place = _placement(store, address)
     groups = [
         group for group in map(_group, place.get("securityGroups") or ()) if group is not None
     ]
@@ -44,6 +46,22 @@ def reachable(store: EcsStore, address: str, port: int) -> bool:
         or not sources
         or any(_lets(rule, port, sources) for group in groups for rule in list(group.ingress_rules))
     )
+
+
+def _placement(store: EcsStore, address: str) -> dict[str, Any]:
+    """Return the awsvpcConfiguration of the task at this address; empty if none runs there."""
+    with store.lock:
+        task = next(
+            (
+                each
+                for each in store.tasks.values()
+                if each.address == address and each.stopped_at is None
+            ),
+            None,
+        )
+        if task is None:
+            return {}
+        return task.network_configuration.get("awsvpcConfiguration") or {}
 
 
 def _group(identifier: str) -> Any:

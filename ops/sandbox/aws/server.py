@@ -57,6 +57,13 @@ class _QuietHandler(MotoRequestHandler):
     def log(self, *args: Any) -> None:
         """Log nothing; one line per call would hide everything else."""
 
+    def send_header(self, keyword: str, value: str) -> None:
+        """Send a header; a `Date` of the answer replaces that of this machine's clock."""
+        if keyword == "Date":
+            buffer: list[bytes] = getattr(self, "_headers_buffer", [])
+            buffer[:] = [line for line in buffer if not line.startswith(b"Date:")]
+        super().send_header(keyword, value)
+
 
 @dataclass
 class LoadBalancer:
@@ -133,7 +140,8 @@ class Aws:
         self.cloud = Cloud(ports, timing)
         self.keys = Keys()
         self.gate = Gate(DomainDispatcherApplication(create_backend_app))
-        application = LocalOnly(Signed(self.gate, self.keys), _NOT_OURS)
+        self.signed = Signed(self.gate, self.keys)
+        application = LocalOnly(self.signed, _NOT_OURS)
         with socket.create_server(
             ("127.0.0.1", ports.aws)
         ) as listening:  # werkzeug itself would exit on a taken port

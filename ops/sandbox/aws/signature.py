@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -42,6 +43,8 @@ _MISMATCH = (
     "documentation for details."
 )
 _UNKNOWN_KEY = "The security token included in the request is invalid."
+_SESSION_OVER = "The security token included in the request is expired"
+_SKEWED = "The difference between the request time and the current time is too large."
 _UNSIGNED = "Request is missing Authentication Token"
 _NOT_VALIDATED = "AWS was not able to validate the provided access credentials"
 
@@ -79,7 +82,13 @@ _REFUSALS: dict[str, dict[str, tuple[int, str, str | None]]] = {
         "json": (400, "InvalidSignatureException", None),
         "query": (403, "SignatureDoesNotMatch", None),
         "ec2": (400, "RequestExpired", None),
-        "s3": (403, "RequestTimeTooSkewed", None),
+        "s3": (403, "RequestTimeTooSkewed", _SKEWED),
+    },
+    "expired token": {
+        "json": (400, "ExpiredTokenException", _SESSION_OVER),
+        "query": (403, "ExpiredToken", _SESSION_OVER),
+        "ec2": (400, "RequestExpired", "Request has expired."),
+        "s3": (400, "ExpiredToken", "The provided token has expired."),
     },
     "expired": {
         "json": (400, "InvalidSignatureException", None),
@@ -132,15 +141,29 @@ class Signed:
 
     def __init__(self, application: Callable[..., Iterable[bytes]], keys: Keys) -> None:
         self.application, self.keys = application, keys
+        self._expired: frozenset[str] = frozenset()
+        self._ahead: dict[str, timedelta] = {}  # key → by how much AWS's clock is ahead for it
+
+    def expire(self, access_key: str, *, expired: bool) -> None:
+        """Refuse the key as one whose session token has expired, or take it again."""
+        others = self._expired - {access_key}
+        self._expired = others | {access_key} if expired else others
+
+    def shift(self, access_key: str, minutes: float) -> None:
+        """Show the caller with this key a clock that is so much ahead."""
+        self._ahead = {**self._ahead, access_key: timedelta(minutes=minutes)}
 
     def __call__(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
+        claim = None
         try:
             claim = _claim(environ)
             environ[SERVICE] = claim.service
             self._verify(environ, claim)
         except _RefusedError as refused:
             status, code, message = _REFUSALS[refused.reason][protocol(environ)]
-            return refuse(environ, start_response, status, code, message or str(refused))
+            ahead = self._ahead.get(claim.access_key) if claim else None
+            start = _dated(start_response, ahead) if ahead else start_response
+            return refuse(environ, start, status, code, message or str(refused))
         environ[ACCESS_KEY] = claim.access_key
         environ.pop(
             "HTTP_X_MOTO_ACCOUNT_ID", None
@@ -152,7 +175,9 @@ class Signed:
         secret = self.keys.secret(claim.access_key)
         if secret is None:
             raise _RefusedError("unknown key")
-        _check_time(claim)
+        if claim.access_key in self._expired:
+            raise _RefusedError("expired token")
+        _check_time(claim, self._ahead.get(claim.access_key, timedelta()))
         _check_headers(environ, claim)
         body = _read_body(environ)
         expected = _signature(secret, claim, _canonical_request(environ, claim, body))
@@ -199,15 +224,31 @@ def _lifetime(expires: str) -> timedelta:
     return timedelta(seconds=int(expires))
 
 
-def _check_time(claim: _Claim) -> None:
+def _dated(start_response: Start, ahead: timedelta) -> Start:
+    """The same, with a `Date` header of a clock that is so much ahead."""
+
+    def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        date = format_datetime(datetime.now(UTC) + ahead, usegmt=True)
+        return start_response(status, [*headers, ("Date", date)], *more)
+
+    return start
+
+
+def _check_time(claim: _Claim, ahead: timedelta = timedelta()) -> None:
     try:
         signed = datetime.strptime(claim.time, _TIME).replace(tzinfo=UTC)
     except ValueError:
         raise _RefusedError(
             "malformed", f"{claim.time!r} is no date of the form YYYYMMDD'T'HHMMSS'Z'."
         ) from None
-    now = datetime.now(UTC)
-    late = f"Signature expired: {claim.time} is too far from {now:{_TIME}} (15 min.)"
+    now = datetime.now(UTC) + ahead
+    late = (
+        f"Signature expired: {claim.time} is now earlier than {now - _SKEW:{_TIME}} "
+        f"({now:{_TIME}} - 15 min.)"
+        if signed < now
+        else f"Signature not yet current: {claim.time} is still later than {now + _SKEW:{_TIME}} "
+        f"({now:{_TIME}} + 15 min.)"
+    )
     if signed - now > _SKEW or (claim.lifetime is None and now - signed > _SKEW):
         raise _RefusedError("clock", late)
     if claim.lifetime is not None and now - signed > claim.lifetime:

@@ -47,6 +47,12 @@ def passwords(paths: Paths) -> Passwords:
     return Passwords(**json.loads(kept.read_text()))
 
 
+def store_password(paths: Paths, password: str) -> None:
+    """Replace the application's password in the file."""
+    changed = Passwords(passwords(paths).admin, password)
+    write_private(_credentials(paths), json.dumps(asdict(changed)))
+
+
 def _credentials(paths: Paths) -> Path:
     return paths.postgres / "credentials.json"
 

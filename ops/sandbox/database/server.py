@@ -1,8 +1,8 @@
 """A running PostgreSQL as a child process of the supervisor.
 
-It emulates the RDS instance behind the platform. Differs from RDS: loopback TCP only and no TLS
-(`rds.force_ssl` off), `fsync` off (a power cut may lose data, a killed process does not), 50
-connections, no backups and no replica.
+It emulates the RDS instance behind the platform. Differs from RDS: loopback TCP only, no TLS unless
+a fault requires it (see `access`), `fsync` off (a power cut may lose data, a killed process does
+not), 50 connections, prepared transactions are enabled, no backups and no replica.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ops.postgres.server import account as accounts
 from ops.postgres.server import binaries
 from ops.postgres.server import cluster as running
 from ops.sandbox.contracts import Component, Paths
-from ops.sandbox.database import cluster, schema
+from ops.sandbox.database import access, cluster, schema
 
 _PATIENCE = 20.0  # seconds for a start; recovery after a kill -9 takes about one
 _OPTIONS = {
@@ -27,6 +27,7 @@ _OPTIONS = {
     "unix_socket_directories": "",
     "fsync": "off",
     "max_connections": "50",
+    "max_prepared_transactions": "5",
     "shared_buffers": "32MB",
     "jit": "off",
     "logging_collector": "off",
@@ -49,6 +50,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._stopping = False
+        self._tls_only = False
         self._halted = False  # by StopDBInstance: it is not to be started again
 
     @property
@@ -118,6 +120,7 @@ class Server:
         Retried while remains of a killed server are still shutting down.
         """
         log = self._paths.logs / "postgres.log"
+        access.write_entries(self._data, self._account, tls_only=self._tls_only)
         deadline = time.monotonic() + _PATIENCE
         while True:
             self._process = running.launch(
@@ -168,6 +171,33 @@ class Server:
             running.ADMIN,
             cluster.passwords(self._paths).admin,
         )
+
+    def store_password(self, password: str) -> None:
+        """Store a new password of the application; PostgreSQL and the secret are the caller's."""
+        cluster.store_password(self._paths, password)
+
+    def require_tls(self, required: bool) -> None:
+        """Accept the application's connections with TLS only, or all again. Idempotent."""
+        import psycopg
+
+        self._tls_only = required
+        if required:
+            access.write_certificate(self._data, self._account)
+        access.write_entries(self._data, self._account, tls_only=required)
+        admin = self.admin
+        with psycopg.connect(
+            host=admin.host,
+            port=admin.port,
+            dbname=admin.database,
+            user=admin.username,
+            password=admin.password,
+            autocommit=True,
+            connect_timeout=3,
+        ) as connection:
+            connection.execute(
+                "ALTER SYSTEM SET ssl = on" if required else "ALTER SYSTEM RESET ssl"
+            )
+            connection.execute("SELECT pg_reload_conf()")
 
     def stop(self) -> None:
         """Stop the server (fast shutdown): sessions end, data is written. Idempotent."""

@@ -28,26 +28,32 @@ _HELD_FOR = timedelta(minutes=25)  # longer than any apply here takes: its owner
 _EVERY = 3.0  # seconds between two errors, while the application is in trouble
 
 
+@dataclass(frozen=True)
 class StateLock(FaultInjector):
-    """A killed `terraform apply` left its lock next to the state."""
+    """A `terraform apply` on `host` took the lock next to the state, some time ago."""
+
+    host: str = "build-7"
+    held_for_s: float = _HELD_FOR.total_seconds()
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
         from ops.sandbox.seed.names import STATE_BUCKET
 
         found = _state_key()
-        if _key_exists(handles.clients, STATE_BUCKET, f"{found}.tflock"):
+        if key_exists(handles.clients, STATE_BUCKET, f"{found}.tflock"):
             raise Refused("fault state-lock", "the state is locked already", "inv tf.locks")
         return {"key": f"{found}.tflock", "id": str(uuid.uuid4())}
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         from ops.sandbox.seed.names import STATE_BUCKET
 
-        created = (datetime.now(UTC) - _HELD_FOR).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+        created = (datetime.now(UTC) - timedelta(seconds=self.held_for_s)).strftime(
+            "%Y-%m-%dT%H:%M:%S.%f000Z"
+        )
         lock = {
             "ID": state["id"],
             "Operation": "OperationTypeApply",
             "Info": "",
-            "Who": "sam@build-7",
+            "Who": f"sam@{self.host}",
             "Version": "1.13.4",
             "Created": created,
             "Path": f"{STATE_BUCKET}/{state['key'].removesuffix('.tflock')}",
@@ -66,7 +72,7 @@ class StateLock(FaultInjector):
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         from ops.sandbox.seed.names import STATE_BUCKET
 
-        if not _key_exists(handles.clients, STATE_BUCKET, state["key"]):
+        if not key_exists(handles.clients, STATE_BUCKET, state["key"]):
             return False
         body = handles.clients.s3.get_object(Bucket=STATE_BUCKET, Key=state["key"])["Body"].read()
         return bool(json.loads(body)["ID"] == state["id"])
@@ -88,7 +94,7 @@ def _state_key() -> str:
     return found[1]
 
 
-def _key_exists(clients: Clients, bucket: str, key: str) -> bool:
+def key_exists(clients: Clients, bucket: str, key: str) -> bool:
     return any(
         each["Key"] == key
         for each in clients.s3.list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", ())
@@ -186,7 +192,7 @@ class OtherAccount(FaultInjector):
         return {}
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return bool(_as_operator(handles).sts.get_caller_identity()["Account"] == self.account)
+        return bool(as_operator(handles).sts.get_caller_identity()["Account"] == self.account)
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         handles.aws.gate.move(handles.aws.keys.operator.access_key, None)
@@ -210,7 +216,7 @@ class DeniedAction(FaultInjector):
 
         arn = probes.target_group(handles, BACKEND)["TargetGroupArn"]
         try:
-            _as_operator(handles).elb.describe_target_health(TargetGroupArn=arn)
+            as_operator(handles).elb.describe_target_health(TargetGroupArn=arn)
         except ClientError as refused:
             return str(refused.response["Error"]["Code"]).startswith("AccessDenied")
         return False
@@ -219,7 +225,7 @@ class DeniedAction(FaultInjector):
         handles.aws.gate.allow(handles.aws.keys.operator.access_key, self.action)
 
 
-def _as_operator(handles: SandboxHandles) -> Clients:
+def as_operator(handles: SandboxHandles) -> Clients:
     """Return clients that use the operator's key."""
     from ops.sandbox.seed import Clients
 

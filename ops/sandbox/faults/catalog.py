@@ -11,7 +11,9 @@ from ops.sandbox.faults.account import DeniedAction, LogErrors, OtherAccount, St
 from ops.sandbox.faults.base import Fault
 from ops.sandbox.faults.database import LeakedConnections, PasswordChanged, StoppedDatabase
 from ops.sandbox.faults.edge.catalog import EDGE_FAULTS
+from ops.sandbox.faults.operator import catalog as operator
 from ops.sandbox.faults.pages import FailingPage, HangingPage, SlowPage, StalePage, WrongContentType
+from ops.sandbox.faults.postgres import catalog as postgres
 from ops.sandbox.faults.schema import SchemaBehind
 from ops.sandbox.faults.services import (
     CRASH,
@@ -260,6 +262,8 @@ FAULTS = (
         "state_locked",
         "a dead Terraform process holds the state lock",
         StateLock(),
+        "the state lock",
+        diagnosis="state_lock_stale",
     ),
     Fault(
         "log-errors",
@@ -286,6 +290,8 @@ FAULTS = (
     ),
     *TASK_FAULTS,
     *EDGE_FAULTS,
+    *postgres.FAULTS,
+    *operator.FAULTS,
 )
 
 

@@ -22,30 +22,30 @@ class StoppedDatabase(FaultInjector):
     """StopDBInstance, as an operator may call it to save money; PostgreSQL stops as well."""
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
-        handles.clients.rds.stop_db_instance(DBInstanceIdentifier=_instance_id())
+        handles.clients.rds.stop_db_instance(DBInstanceIdentifier=instance_id())
         return {}
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         from ops.sandbox.seed.names import BACKEND
 
         return (
-            _instance_status(handles) == "stopped"
+            instance_status(handles) == "stopped"
             and not handles.database.alive()
             and probes.none_healthy(handles, BACKEND)
         )
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return _instance_status(handles) in ("stopping", "stopped")
+        return instance_status(handles) in ("stopping", "stopped")
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         if self.is_present(handles, state):
-            handles.clients.rds.start_db_instance(DBInstanceIdentifier=_instance_id())
+            handles.clients.rds.start_db_instance(DBInstanceIdentifier=instance_id())
 
     def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
         return (
-            _instance_status(handles) == "available"
+            instance_status(handles) == "available"
             and handles.database.alive()
-            and _backend_healthy(handles)
+            and backend_healthy(handles)
         )
 
 
@@ -62,7 +62,7 @@ class PasswordChanged(FaultInjector):
             handles.database.admin,
             replace(handles.database.login, password=secrets.token_urlsafe(18)),
         )
-        with _connect(handles.database.admin) as connection:
+        with connect(handles.database.admin) as connection:
             ends = (
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND "
                 "application_name <> %s"
@@ -82,7 +82,7 @@ class PasswordChanged(FaultInjector):
         self.remove_leftovers(handles.database, state)
 
     def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return _password_accepted(handles.database) and _backend_healthy(handles)
+        return _password_accepted(handles.database) and backend_healthy(handles)
 
     def remove_leftovers(self, database: Server, state: FaultState) -> None:
         from ops.sandbox.database import schema
@@ -101,18 +101,18 @@ class LeakedConnections(FaultInjector):
             "SELECT current_setting('max_connections')::int, count(*) FROM pg_stat_activity "
             "WHERE backend_type = 'client backend'"
         )
-        with _connect(handles.database.admin) as connection:
+        with connect(handles.database.admin) as connection:
             allowed, taken = connection.execute(query).fetchone()
         open_resources = handles.open_resources.setdefault(_LEAK, [])
         for _ in range(int(self.share * allowed) - taken):
-            open_resources.append(_connect(handles.database.login, _LEAK))
+            open_resources.append(connect(handles.database.login, _LEAK))
         return {}
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         return self.is_present(handles, state)
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        with _connect(handles.database.admin) as connection:
+        with connect(handles.database.admin) as connection:
             query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
             return bool(connection.execute(query, [_LEAK]).fetchone()[0])
 
@@ -121,10 +121,11 @@ class LeakedConnections(FaultInjector):
             connection.close()
 
     def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return not self.is_present(handles, state) and _backend_healthy(handles)
+        return not self.is_present(handles, state) and backend_healthy(handles)
 
 
-def _connect(login: Login, application: str = "sandbox") -> Any:
+def connect(login: Login, application: str = "sandbox", sslmode: str = "prefer") -> Any:
+    """Connect, with autocommit."""
     import psycopg
 
     return psycopg.connect(
@@ -136,18 +137,20 @@ def _connect(login: Login, application: str = "sandbox") -> Any:
         autocommit=True,
         connect_timeout=3,
         application_name=application,
+        sslmode=sslmode,
     )
 
 
-def _instance_id() -> str:
+def instance_id() -> str:
+    """Return the DBInstanceIdentifier."""
     from ops.sandbox.seed.names import DATABASE_INSTANCE
 
     return DATABASE_INSTANCE
 
 
-def _instance_status(handles: SandboxHandles) -> str:
+def instance_status(handles: SandboxHandles) -> str:
     """Return the DBInstanceStatus."""
-    found = handles.clients.rds.describe_db_instances(DBInstanceIdentifier=_instance_id())[
+    found = handles.clients.rds.describe_db_instances(DBInstanceIdentifier=instance_id())[
         "DBInstances"
     ]
     return str(found[0]["DBInstanceStatus"])
@@ -158,13 +161,13 @@ def _password_accepted(database: Server) -> bool:
     import psycopg
 
     try:
-        with _connect(database.login):
+        with connect(database.login):
             return True
     except psycopg.OperationalError:
         return False
 
 
-def _backend_healthy(handles: SandboxHandles) -> bool:
+def backend_healthy(handles: SandboxHandles) -> bool:
     """Whether the backend is stable; also ends the scheduler's back-off."""
     from ops.sandbox.seed.names import BACKEND
 

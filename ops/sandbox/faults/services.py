@@ -242,7 +242,7 @@ class ClosedSecurityGroup(ServiceFault):
         group = place["securityGroups"][0]
         return {
             "group": group,
-            "rules": [_permission_request(each) for each in _permissions(handles, group)],
+            "rules": [permission_request(each) for each in permissions(handles, group)],
         }
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
@@ -252,7 +252,7 @@ class ClosedSecurityGroup(ServiceFault):
         return {}
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return not _permissions(handles, state["group"])
+        return not permissions(handles, state["group"])
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         return probes.none_healthy(handles, self.spec)
@@ -264,7 +264,7 @@ class ClosedSecurityGroup(ServiceFault):
             )
 
 
-def _permissions(handles: SandboxHandles, group: str) -> list[dict[str, Any]]:
+def permissions(handles: SandboxHandles, group: str) -> list[dict[str, Any]]:
     """Return the ingress rules of a security group (DescribeSecurityGroups)."""
     return list(
         handles.clients.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0][
@@ -273,7 +273,7 @@ def _permissions(handles: SandboxHandles, group: str) -> list[dict[str, Any]]:
     )
 
 
-def _permission_request(rule: dict[str, Any]) -> dict[str, Any]:
+def permission_request(rule: dict[str, Any]) -> dict[str, Any]:
     """Convert a described rule to the form that AuthorizeSecurityGroupIngress takes."""
     sources = [{"GroupId": each["GroupId"]} for each in rule.get("UserIdGroupPairs") or ()]
     state: dict[str, Any] = {

@@ -105,7 +105,7 @@ class SandboxStack:
             ).start()
         )
         aws.cloud.delay = self.edge_faults.delay
-        agent = Agent(aws.cloud, self.engine.runtime, self.timing, self.ports.network)
+        agent = Agent(aws.cloud, self.engine.runtime, self.timing, self.ports.network, login.port)
         agent.start()
         self.add(Component("agent", agent.stop, agent.alive))
         self.certificates = Certificates(self.paths.authority)

@@ -15,7 +15,11 @@ from ops.diagnosis.rules.database.symptoms import CLIENTS_FAIL, activity, servic
 Session = Mapping[str, Any]
 _WAITING_S = 2.0  # a statement that waits less may be part of normal work
 _PREPARED = 0  # how pg_blocking_pids names a prepared transaction
-_MIGRATION = "db."  # how the application_name of a migration begins (ops.migrator.lock)
+_MIGRATIONS = (
+    "db.upgrade ",
+    "db.downgrade ",
+    "db.adopt ",
+)  # how the application_name of a migration begins (ops.migrator.lock)
 
 
 def blocked(incident: Incident) -> list[Session]:
@@ -63,7 +67,7 @@ def _migration_pids(incident: Incident) -> set[int]:
     return holders | {
         each["pid"]
         for each in activity(incident, "sessions") or ()
-        if str(each["application"]).startswith(_MIGRATION)
+        if str(each["application"]).startswith(_MIGRATIONS)
         or any(run in str(each["application"]) for run in runs)
     }
 

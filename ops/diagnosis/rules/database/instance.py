@@ -108,13 +108,13 @@ def database_failing_over(incident: Incident) -> Iterator[Candidate]:
     completed = _newest(incident, "failover completed", "failover to standby complete")
     over = completed is not None and completed["Date"] >= started["Date"]
     since = incident.at - (completed if over and completed else started)["Date"]
+    lines = list(_after_failover(incident, (completed if over and completed else started)["Date"]))
     failing = unreachable(incident) or any(suffers(incident, each) for each in clients(incident))
+    if over:  # what else fails may have another reason
+        failing = bool(lines) and found.get("DBInstanceStatus") == "available"
     if since > (_AFTER_FAILOVER if over else _FAILOVER) or not failing:
         return
     name = found["DBInstanceIdentifier"]
-    read_only = [
-        line for each in clients(incident) for line in log_evidence(incident, each, "read_only")
-    ]
     items = [_event(name, started), *([_event(name, completed)] if over and completed else [])]
     restarts = [f"inv {each.name}.restart" for each in clients(incident)] if over else []
     text = (
@@ -126,7 +126,7 @@ def database_failing_over(incident: Incident) -> Iterator[Candidate]:
         "database_failing_over",
         text,
         "likely" if over else "certain",
-        (*items, _status(found), *read_only),
+        (*items, _status(found), *lines),
         ("inv db.ping", *restarts),
     )
     because = (
@@ -166,6 +166,15 @@ def database_unavailable(incident: Incident) -> Iterator[Candidate]:
     )
     because = "RDS reports the status itself; the network and the password play no part"
     yield Candidate(finding, because=because)
+
+
+def _after_failover(incident: Incident, at: datetime) -> Iterator[Evidence]:
+    """Lines of clients that still use the old primary, written since then."""
+    for each in clients(incident):
+        if suffers(incident, each):
+            for line in log_evidence(incident, each, "read_only", "silent"):
+                if line.at and datetime.fromisoformat(line.at) > at:
+                    yield line
 
 
 def _status(found: Mapping[str, Any]) -> Evidence:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ops.aws.facts import TaskDefinition
+from ops.aws.facts import ServiceState, TaskDefinition
 from ops.core.findings import Evidence, Unknown
 from ops.diagnosis.facts import Incident, ServiceFact, evidence
 from ops.diagnosis.rules.database.texts import Problem, problem_of
@@ -14,6 +14,7 @@ from ops.ecs.rules.task_definition_refs import references
 CLIENTS_FAIL = (
     "service_unsteady",
     "target_unhealthy",
+    "target_timeout",
     "target_port",
     "no_targets",
     "container_exited",
@@ -72,14 +73,20 @@ def connected(incident: Incident) -> bool:
 
 
 def log_evidence(incident: Incident, service: ServiceFact, *wanted: Problem) -> list[Evidence]:
-    """Lines of the service's log, and of its stopped tasks, that report one of these problems."""
+    """Lines of the service's log, and of its stopped tasks, that report one of these problems.
+
+    Lines of tasks of an earlier deployment say nothing of this one.
+    """
     written = (incident.content("logs/database") or {}).get(service.name) or ()
+    running = None if isinstance(service.running, Unknown) else service.running
+    recent = {task.id for task in service.recent_stops} if _tasks_missing(service) else set()
+    tasks = recent | {task.id for task in running or ()}
     found = [
         evidence(f"log of {service.name}", each["message"], at=str(each.get("at", "")))
         for each in written
         if problem_of(each["message"]) in wanted
+        and (running is None or each.get("task") in (None, "", *tasks))
     ]
-    recent = {task.id for task in service.recent_stops}
     return found or [
         evidence(f"log of task {task}", line)
         for task, lines in service.logs.items()
@@ -87,6 +94,12 @@ def log_evidence(incident: Incident, service: ServiceFact, *wanted: Problem) -> 
         for line in lines
         if problem_of(line) in wanted
     ]
+
+
+def _tasks_missing(service: ServiceFact) -> bool:
+    """Whether fewer tasks run than are desired: the stopped ones may tell why."""
+    state = service.state
+    return not isinstance(state, ServiceState) or state.running < state.desired
 
 
 def connection_text(incident: Incident) -> tuple[str, str]:
