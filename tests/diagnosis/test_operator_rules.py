@@ -51,6 +51,15 @@ def test_a_refusal_of_aws_is_the_only_root(
     assert f"{code}: {message}" in found.roots[0].candidate.finding.evidence[0].text
 
 
+def test_credentials_of_another_account_are_the_only_root() -> None:
+    documents = healthy()
+    documents["aws/identity"]["account"] = "210987654321"
+    documents["sweep"]["checks"].append(check("ecs", "cluster"))
+    found = find(documents)
+    assert causes(found) == ["wrong_account"]
+    assert "210987654321" in found.roots[0].candidate.finding.evidence[0].text
+
+
 def test_the_direction_of_a_wrong_clock_is_named() -> None:
     found = refused("SignatureDoesNotMatch", EXPIRED, "2026-11-28T02:40:00+00:00")
     assert "by 20 minutes behind" in found.roots[0].candidate.finding.summary

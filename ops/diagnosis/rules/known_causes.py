@@ -19,12 +19,6 @@ _TASKS = (
 _PAGES = ("page_failing", "page_slow", "page_hangs", "wrong_body", "wrong_content_type")
 _Row = tuple[Layer, str, str, tuple[str, ...]]  # layer, symptoms, cure, what it explains
 _ROWS: dict[str, _Row] = {
-    "wrong_account": (
-        "access",
-        "Every check that uses AWS is unknown or shows another platform.",
-        "Log in to the environment's account, or correct aws.profile in invoke.yaml.",
-        ("*",),
-    ),
     "denied": (
         "access",
         "A check is unknown; the answer names an action that is not allowed.",

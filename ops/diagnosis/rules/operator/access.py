@@ -75,6 +75,33 @@ def _clock_is_wrong(incident: Incident) -> bool:
 
 
 @cause(
+    "wrong_account",
+    layer="access",
+    symptoms="Every check that uses AWS is unknown or shows another platform.",
+    cure="Log in to the environment's account, or correct aws.profile in invoke.yaml.",
+    explains=("*",),
+)
+def wrong_account(incident: Incident) -> Iterator[Candidate]:
+    """The credentials belong to another account than the environment's."""
+    found, expected = incident.content("aws/identity") or {}, str(incident.subject["account"])
+    if not found.get("account") or found["account"] == expected:
+        return
+    finding = Finding(
+        "wrong_account",
+        f"the credentials belong to account {found['account']}, {incident.environment} is "
+        f"{expected}",
+        "certain",
+        (
+            evidence("sts:GetCallerIdentity Account", found["account"]),
+            evidence("sts:GetCallerIdentity Arn", found.get("arn", "")),
+            evidence("invoke.yaml account", expected),
+        ),
+        (_login(incident), f"{incident.aws} sts get-caller-identity"),
+    )
+    yield Candidate(finding, because="AWS names the account; nothing read there is this platform's")
+
+
+@cause(
     "clock_wrong",
     layer="access",
     symptoms="Signature expired, Signature not yet current, RequestTimeTooSkewed.",
