@@ -11,7 +11,8 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -164,10 +165,38 @@ def test_a_clock_that_is_wrong(aws: Aws, by: timedelta, monkeypatch: pytest.Monk
     """More than fifteen minutes: AWS says so, whatever the signature."""
     now = auth.get_current_datetime
     monkeypatch.setattr(auth, "get_current_datetime", lambda: now() + by)
-    assert "Signature expired" in send(signed(aws)).json()["message"]
+    text = "Signature expired" if by < timedelta() else "Signature not yet current"
+    assert text in send(signed(aws)).json()["message"]
     with pytest.raises(ClientError) as refused:
         client_of(aws, "s3").list_buckets()
     assert refused.value.response["Error"]["Code"] == "RequestTimeTooSkewed"
+
+
+def test_a_key_whose_session_has_expired(aws: Aws) -> None:
+    """Each protocol has its own code; another key is answered."""
+    key = aws.keys.operator.access_key
+    aws.signed.expire(key, expired=True)
+    codes = {}
+    for service, call in (("sts", "get_caller_identity"), ("ecs", "list_clusters")):
+        with pytest.raises(ClientError) as refused:
+            getattr(client_of(aws, service), call)()
+        codes[service] = refused.value.response["Error"]["Code"]
+    assert codes == {"sts": "ExpiredToken", "ecs": "ExpiredTokenException"}
+    aws.signed.expire(key, expired=False)
+    assert client_of(aws, "sts").get_caller_identity()["Account"]
+
+
+def test_a_shifted_clock_is_in_the_date_of_the_answer(aws: Aws) -> None:
+    """One Date, of AWS's clock, so that a client can tell how wrong its own is."""
+    aws.signed.shift(aws.keys.operator.access_key, 20)
+    with pytest.raises(ClientError) as refused:
+        client_of(aws, "sts").get_caller_identity()
+    response = refused.value.response
+    assert response["Error"]["Code"] == "SignatureDoesNotMatch"
+    assert "Signature expired" in response["Error"]["Message"]
+    date = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
+    assert timedelta(minutes=19) < date - datetime.now(UTC) < timedelta(minutes=21)
+    aws.signed.shift(aws.keys.operator.access_key, 0)
 
 
 def test_a_presigned_url_that_has_expired(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:

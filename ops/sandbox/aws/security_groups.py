@@ -1,4 +1,4 @@
-"""The check whether EC2's security groups let the balancer reach a task, or a task the database.
+"""The check of security groups: from the load balancer to a task, from a task to the database.
 
 Emulates the ingress of the task's groups, by source group, address range, protocol and port.
 Differs from EC2: egress rules, network ACLs and prefix lists are ignored, and a task without
