@@ -166,3 +166,39 @@ def test_a_secret_that_is_scheduled_for_deletion() -> None:
     found = find(with_secret(text, DeletedDate="2026-11-27T00:00:00+00:00"))
     assert causes(found) == ["secret_deleted"]
     assert found.roots[0].candidate.finding.fix[0].endswith(f"restore-secret --secret-id {SECRET}")
+
+
+NOT_FOUND = (
+    f"{FETCH}ResourceNotFoundException: Secrets Manager can't find the specified secret. status "
+    "code: 400"
+)
+
+
+@pytest.mark.parametrize("known", [None, {"ARN": SECRET}])
+def test_a_secret_that_does_not_exist(known: Any) -> None:
+    """Named if Secrets Manager does not know it; one that was created since is not blamed."""
+    documents = with_secret(NOT_FOUND)
+    documents["secrets"][SECRET] = known
+    found = find(documents)
+    assert causes(found) == ([] if known else ["secret_missing"])
+    if known is None:
+        finding = found.roots[0].candidate.finding
+        assert "dev-db-AbCdEf does not exist; DB_PASSWORD would be" in finding.summary
+        assert finding.evidence[0].text.endswith("ResourceNotFoundException")
+
+
+def test_a_log_group_that_does_not_exist() -> None:
+    documents = failing(
+        "ResourceInitializationError: failed to validate logger args: create stream has been "
+        "retried 1 times: failed to create Cloudwatch log stream: ResourceNotFoundException: The "
+        "specified log group does not exist. : exit status 1"
+    )
+    assert causes(find(documents)) == []
+    definition = documents["ecs/task-definitions"]["dev-backend:7"]["taskDefinition"]
+    definition["containerDefinitions"][0]["logConfiguration"] = {
+        "logDriver": "awslogs",
+        "options": {"awslogs-group": "/ecs/dev"},
+    }
+    found = find(documents)
+    assert causes(found) == ["log_group_missing"]
+    assert found.roots[0].candidate.finding.fix[0].endswith("--log-group-name /ecs/dev")

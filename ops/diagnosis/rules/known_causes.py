@@ -157,12 +157,6 @@ _ROWS: dict[str, _Row] = {
         "Raise ephemeralStorage, or make the image smaller.",
         ("service_unsteady",),
     ),
-    "secret_missing": (
-        "secret",
-        "ECS says: ResourceInitializationError … ResourceNotFoundException.",
-        "Create the secret, or correct valueFrom in the task definition.",
-        ("service_unsteady",),
-    ),
     "secret_denied": (
         "role",
         "ECS says: ResourceInitializationError … AccessDeniedException.",
@@ -179,12 +173,6 @@ _ROWS: dict[str, _Row] = {
         "secret",
         "The task's environment file could not be read from S3.",
         "Correct environmentFiles, or the execution role's s3:GetObject.",
-        ("service_unsteady",),
-    ),
-    "log_group_missing": (
-        "log",
-        "ECS says: ResourceInitializationError … log group does not exist.",
-        "Create the log group, or set awslogs-create-group.",
         ("service_unsteady",),
     ),
     "log_denied": (

@@ -1,4 +1,4 @@
-"""Causes in the secrets of a task definition: a missing JSON key, a KMS key, a deletion."""
+"""Causes in the secrets and the log group of a task definition."""
 
 from __future__ import annotations
 
@@ -18,6 +18,75 @@ _KEY = re.compile(r"did not contain json key (?P<key>[\w.-]+)")
 _KMS = re.compile(r"Access to KMS is not allowed|not authorized to perform:? kms:\w+")
 _ARN = re.compile(r"arn:[\w-]+:secretsmanager:[\w-]+:\d*:secret:[\w/+=.@-]+")
 _EXPLAINS = ("secret_missing", "secret_denied", "service_unsteady", "no_targets")
+
+
+@cause(
+    "secret_missing",
+    layer="secret",
+    symptoms="ECS says: ResourceInitializationError … ResourceNotFoundException.",
+    cure="Create the secret, or correct valueFrom in the task definition.",
+    explains=("service_unsteady", "no_targets"),
+)
+def secret_missing(incident: Incident) -> Iterator[Candidate]:
+    """Secrets Manager does not know a secret of the task definition."""
+    known = incident.content("secrets") or {}
+    for service, stops in troubled(incident):
+        failed = [each for each in stops if each.cause.code == "ECS-SEC-MISSING"]
+        for arn in _arns(service) if failed else ():
+            if arn not in known or known[arn] is not None:
+                continue
+            names = sorted(
+                each["name"]
+                for each in _container_secrets(service)
+                if each["valueFrom"].startswith(arn)
+            )
+            yield Candidate(
+                Finding(
+                    "secret_missing",
+                    f"{service.name}: the secret {arn.rpartition(':secret:')[2]} does not exist; "
+                    f"{', '.join(names)} would be read from it",
+                    "certain",
+                    (
+                        evidence("DescribeSecret", f"{arn}: ResourceNotFoundException"),
+                        *map(stop_evidence, failed),
+                    ),
+                    (f"inv {service.name}.rollback",),
+                ),
+                service.name,
+                "Secrets Manager itself does not know it, so no permission is involved",
+            )
+
+
+@cause(
+    "log_group_missing",
+    layer="log",
+    symptoms="ECS says: ResourceInitializationError … log group does not exist.",
+    cure="Create the log group, or set awslogs-create-group.",
+    explains=("service_unsteady", "no_targets"),
+)
+def log_group_missing(incident: Incident) -> Iterator[Candidate]:
+    """ECS says that the log group of a container does not exist."""
+    for service, stops in troubled(incident):
+        failed = [each for each in stops if each.cause.code == "ECS-LOG-MISSING"]
+        revision = definition(service)
+        container = revision.container(failed[0].cause.container) if failed and revision else None
+        options = ((container or {}).get("logConfiguration") or {}).get("options") or {}
+        group = options.get("awslogs-group", "")
+        if group:
+            yield Candidate(
+                Finding(
+                    "log_group_missing",
+                    f"{service.name}: the log group {group} does not exist",
+                    "certain",
+                    tuple(map(stop_evidence, failed)),
+                    (
+                        f"{incident.aws} logs create-log-group --log-group-name {group}",
+                        f"inv {service.name}.rollback",
+                    ),
+                ),
+                service.name,
+                "ECS created the log stream with the execution role, and got this answer",
+            )
 
 
 @cause(
