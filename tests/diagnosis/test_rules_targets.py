@@ -209,6 +209,16 @@ def test_an_old_event_says_nothing_of_the_path() -> None:
     assert causes(find(documents)) == []
 
 
+@pytest.mark.parametrize(
+    "now", [target("10.0.1.2"), target("10.0.1.2", "unhealthy", "Target.Timeout", "timed out")]
+)
+def test_what_targets_answer_now_counts_more_than_an_event(now: Documents) -> None:
+    documents = edge_world()
+    event("due to (reason Health checks failed with these codes: [404]).")(documents)
+    documents["elb/targets"][GROUP] = [now]
+    assert "health_path_wrong" not in causes(find(documents))
+
+
 def test_no_healthy_target_with_pages_that_answer_is_failing_open() -> None:
     documents = edge_world()
     text = "Health checks failed with these codes: [500]"

@@ -49,12 +49,12 @@ def health_path_wrong(incident: Incident) -> Iterator[Candidate]:
 def _refused_before(
     incident: Incident, service: ServiceFact, group: GroupFact
 ) -> dict[str, Evidence]:
-    """Code → a recent event in which ECS names it; empty while a target is healthy.
+    """Code → a recent event in which ECS names it; empty while a target has a result of its own.
 
     ECS replaces unhealthy tasks, so that for a while no target is unhealthy.
     """
     targets = () if isinstance(group.targets, Unknown) else group.targets
-    if any(each.state == "healthy" for each in targets):
+    if any(each.state in ("healthy", "unhealthy") for each in targets):
         return {}
     return {
         code: evidence(f"DescribeServices {service.ecs_service} event", event.message)
