@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ops.core.text import format_error
+from ops.diagnosis.facts import Incident
 from ops.diagnosis.incident import read_incident
 from ops.diagnosis.model import Candidate, Diagnosis, EvidenceSnapshot
 from ops.diagnosis.rules import (  # modules register their causes when imported
@@ -17,6 +18,7 @@ from ops.diagnosis.rules.database import (
     clients,  # noqa: F401
     instance,  # noqa: F401
     network,  # noqa: F401
+    symptoms,
 )
 from ops.diagnosis.rules.edge import (
     balancer,  # noqa: F401
@@ -37,6 +39,12 @@ from ops.diagnosis.rules.rollout import (
 from ops.diagnosis.rules.rollouts import normal_rollouts
 
 
+def _affected(incident: Incident) -> ranking.Affected:
+    """The services that the database can affect: its clients, where they are known."""
+    known = frozenset(each.name for each in symptoms.clients(incident))
+    return {"database": known} if known else {}
+
+
 def diagnose(snapshot: EvidenceSnapshot) -> Diagnosis:
     """Apply every rule to the snapshot. Reads nothing else, so a replay gives the same result."""
     incident = read_incident(snapshot)
@@ -50,7 +58,7 @@ def diagnose(snapshot: EvidenceSnapshot) -> Diagnosis:
     found += from_checks.from_checks(incident)  # after the rules, which know more of a cause
     return Diagnosis(
         snapshot,
-        ranking.rank(found, from_checks.explained_by_sweep(incident)),
+        ranking.rank(found, from_checks.explained_by_sweep(incident), _affected(incident)),
         tuple(sorted({check.group for check in incident.checks}))
         + tuple(key for key in incident.contents if key != "sweep"),
         tuple(broken),

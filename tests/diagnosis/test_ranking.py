@@ -62,3 +62,14 @@ def test_explanations_of_the_sweep_are_used_and_never_go_in_a_circle() -> None:
         [("log_errors", ""), ("page_slow", "log_errors")],
         [("log_errors", "page_slow"), ("page_slow", "")],
     )
+
+
+def test_the_database_explains_nothing_of_a_service_that_does_not_use_it() -> None:
+    stopped, ours, others = (
+        candidate("database_stopped"),
+        candidate("page_failing", "backend"),
+        candidate("page_failing", "frontend"),
+    )
+    found = rank([stopped, ours, others], affected={"database": frozenset({"backend"})})
+    roots = [each.candidate.identity for each in found if not each.explained_by]
+    assert roots == [("database_stopped", ""), ("page_failing", "frontend")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from ops.aws.facts import ServiceState
 from ops.diagnosis.facts import CheckFact, Incident
 from ops.diagnosis.model import Candidate
 from ops.diagnosis.rules import known_causes  # noqa: F401 - registers them
@@ -51,12 +52,26 @@ def unexplained_checks(incident: Incident) -> tuple[CheckFact, ...]:
     )
 
 
+def _still_serves(incident: Incident, check: CheckFact) -> bool:
+    """Whether a check of ECS failed although the service runs its desired number of tasks."""
+    service = incident.service(check.service)
+    state = service.state if service else None
+    return (
+        check.group == "ecs"
+        and isinstance(state, ServiceState)
+        and (state.running >= state.desired > 0)
+    )
+
+
 def explained_by_sweep(incident: Incident) -> dict[tuple[str, str], tuple[str, str]]:
-    """Identity of a cause → that of the cause which explains it, by the sweep's own rules."""
+    """Identity of a cause → that of the cause which explains it, by the sweep's own rules.
+
+    Tasks that cannot start explain nothing while enough other tasks serve.
+    """
     by_label = {check.label: check for check in incident.checks}
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for check in incident.checks:
         above = by_label.get(check.explained_by)
-        if check.finding and above and above.finding:
+        if check.finding and above and above.finding and not _still_serves(incident, above):
             found[(check.finding.cause, check.service)] = (above.finding.cause, above.service)
     return found

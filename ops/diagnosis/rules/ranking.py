@@ -16,12 +16,19 @@ Identity = tuple[str, str]  # of a candidate: cause and service
 Explained = Mapping[Identity, Identity]
 
 
-def rank(candidates: Iterable[Candidate], known: Explained | None = None) -> tuple[Diagnosed, ...]:
+Affected = Mapping[str, frozenset[str]]  # layer → the services that its causes can affect
+
+
+def rank(
+    candidates: Iterable[Candidate],
+    known: Explained | None = None,
+    affected: Affected | None = None,
+) -> tuple[Diagnosed, ...]:
     """Merge equal causes, attach consequences to their root causes, and order both.
 
     `known`: explanations that were found before (of the sweep), used where no cause declares one.
-    Roots come first, the surest first, then by layer; consequences follow, in the order of their
-    roots.
+    `affected`: causes of such a layer, of no service, explain nothing of other services. Roots come
+    first, the surest first, then by layer; consequences follow, in the order of their roots.
     """
     merged = sorted(merge(candidates), key=_order)
     present = {each.identity for each in merged}
@@ -29,7 +36,11 @@ def rank(candidates: Iterable[Candidate], known: Explained | None = None) -> tup
         {
             each.identity: reason
             for each in merged
-            if (reason := _explanation(each, merged) or (known or {}).get(each.identity)) in present
+            if (
+                reason := _explanation(each, merged, affected or {})
+                or (known or {}).get(each.identity)
+            )
+            in present
             and reason is not None
         }
     )
@@ -76,23 +87,28 @@ def _order(candidate: Candidate) -> tuple[int, int, str, str]:
     return _CONFIDENCE.index(finding.confidence), layer, finding.cause, candidate.service
 
 
-def _explanation(below: Candidate, every: Sequence[Candidate]) -> Identity | None:
+def _explanation(
+    below: Candidate, every: Sequence[Candidate], affected: Affected
+) -> Identity | None:
     """The identity of the first candidate that explains this one."""
     return next(
         (
             each.identity
             for each in every
-            if each.identity != below.identity and _explains(each, below)
+            if each.identity != below.identity and _explains(each, below, affected)
         ),
         None,
     )
 
 
-def _explains(above: Candidate, below: Candidate) -> bool:
+def _explains(above: Candidate, below: Candidate, affected: Affected) -> bool:
     info = registered().get(above.finding.cause)
     if info is None or not info.explains_cause(below.finding.cause):
         return False
-    return not above.service or not below.service or above.service == below.service
+    if above.service and below.service:
+        return above.service == below.service
+    services = affected.get(info.layer)
+    return not below.service or services is None or below.service in services
 
 
 def _without_cycles(explained: Explained) -> Explained:
