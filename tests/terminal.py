@@ -52,6 +52,11 @@ class Terminal:
     def text(self) -> str:
         return self.screen.decode(errors="replace")
 
+    @property
+    def plain(self) -> str:
+        """The text without colours; lines that were wrapped at the terminal's width are whole."""
+        return re.sub(r"\r\n {6,}", " ", re.sub(r"\x1b\[[\d;]*[mK]", "", self.text))
+
     def ended(self) -> int:
         """Read to the end; the exit code."""
         while self.read():

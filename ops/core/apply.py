@@ -16,8 +16,10 @@ from typing import Any, TypeVar
 
 from ops.core.errors import OpsError
 from ops.core.plan import Plan, Step
-from ops.core.text import format_error
+from ops.core.terminal.step import step as show_step
+from ops.core.text import format_duration, format_error
 
+_VERB_WIDTH = 10
 S = TypeVar("S", bound=Step)
 
 
@@ -32,23 +34,26 @@ class StepHandlers:
     """
 
     def __init__(self) -> None:
-        self._by_class: dict[type[Step], tuple[Callable[[Any], None], Callable[[Any], None]]] = {}
+        self._by_class: dict[
+            type[Step], tuple[Callable[[Any], str | None], Callable[[Any], None]]
+        ] = {}
 
     def add(
         self,
         kind: type[S],
-        do: Callable[[S], None],
+        do: Callable[[S], str | None],
         undo: Callable[[S], None] | None = None,
     ) -> None:
         """Handle steps of class `kind`.
 
-        `do` runs the step, and raises to stop the plan. `undo` undoes it; it is called for a step
+        `do` runs the step, and raises to stop the plan. It may return what it did, to be printed
+        in place of the step's own sentence. `undo` undoes it; it is called for a step
         that had begun, whether or not it had ended, if `step.undo` names an undo.
         """
         self._by_class[kind] = (do, undo or _refuse_undo)
 
-    def do(self, step: Step) -> None:
-        self._by_class[type(step)][0](step)
+    def do(self, step: Step) -> str | None:
+        return self._by_class[type(step)][0](step)
 
     def undo(self, step: Step) -> None:
         self._by_class[type(step)][1](step)
@@ -113,14 +118,26 @@ def _carry_out(step: Step, handlers: StepHandlers, journal: Journal) -> None:
     journal.guard()
     journal.entries.append(entry)
     try:
-        handlers.do(step)
+        with show_step(f"{step.verb}: {step}"):
+            done = handlers.do(step)
         entry.status = "done"
     except BaseException as error:
         entry.failed = not getattr(error, "untouched", False)
         entry.status = "failed" if entry.failed else "refused"
-        raise
-    finally:
         entry.took_s = journal.clock() - began
+        journal.says(_step_line("✗", step, _reason(error), entry.took_s))
+        raise
+    entry.took_s = journal.clock() - began
+    journal.says(_step_line("✓", step, done or str(step), entry.took_s))
+
+
+def _step_line(sign: str, step: Step, text: str, took_s: float) -> str:
+    return f"{sign} {step.verb:<{_VERB_WIDTH}}  {text}  {format_duration(took_s)}"
+
+
+def _reason(error: BaseException) -> str:
+    """What failed, in a few words: the whole error is in the result."""
+    return error.what if isinstance(error, OpsError) else format_error(error)
 
 
 def _undo_all(handlers: StepHandlers, journal: Journal) -> None:
@@ -137,8 +154,12 @@ def _undo_all(handlers: StepHandlers, journal: Journal) -> None:
         entry = pending.pop(0)
         try:
             journal.guard()
-            handlers.undo(entry.step)
+            began = journal.clock()
+            with show_step(f"undo {entry.step.verb}: {entry.step.undo}"):
+                handlers.undo(entry.step)
             entry.status = "undone"
+            took_s = journal.clock() - began
+            journal.says(_step_line("↺", entry.step, f"undone: {entry.step.undo}", took_s))
         except KeyboardInterrupt as second:
             for still in (entry, *pending):
                 _mark_not_undone(still, journal, f"{second or 'interrupted again'}")

@@ -48,6 +48,26 @@ def progress(line: str = "", right: str = "") -> None:
         print(layout.fitted(line.translate(CONTROL), sys.stderr), file=sys.stderr, flush=True)
 
 
+_details = False
+
+
+def show_details(wanted: bool) -> None:
+    """Print what `detail` receives, or not: `--verbose`."""
+    global _details
+    _details = wanted
+
+
+def details_wanted() -> bool:
+    """Whether `--verbose` was given."""
+    return _details
+
+
+def detail(line: str) -> None:
+    """Print a line of progress that only `--verbose` shows."""
+    if _details:
+        progress(line)
+
+
 def print_text(text: str, *, verbatim: bool = False) -> None:
     """Print a result on stdout.
 
@@ -238,8 +258,9 @@ def countdown(what: str, seconds: float, clock: Callable[[], float] = time.monot
         before = termios.tcgetattr(descriptor)
         tty.setcbreak(descriptor)  # this discards earlier input: announced only afterwards
         try:
-            progress(f"{what} in {seconds:g} s; press a key to decide")
-            return _key_pressed(descriptor, clock() + seconds, clock)
+            with undisturbed():
+                progress(f"{what} in {seconds:g} s; press a key to decide")
+                return _key_pressed(descriptor, clock() + seconds, clock)
         finally:
             termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
     except (termios.error, OSError):

@@ -13,6 +13,7 @@ from ops.core import ui
 from ops.core.apply import Journal
 from ops.core.errors import Interrupted, OpsError, Refused
 from ops.core.findings import Finding, Verdict
+from ops.core.terminal.step import undisturbed
 from ops.ecs import watch
 from ops.health.before_after import BeforeAfter
 from ops.http.facts import Answer
@@ -148,19 +149,20 @@ class DeployContext:
 
         `settle_s`: default as configured for the service.
         """
-        return watch.watch(
-            self.observer(),
-            deployment,
-            timeout_s=timeout_s,
-            poll_s=self.platform.settings.environment.poll,
-            display=self.make_display(),
-            follow=self.request.follow,
-            leave_to_circuit_breaker=leave_to_circuit_breaker,
-            timeout_includes_bake=timeout_includes_bake,
-            settle_s=self.service.settle if settle_s is None else settle_s,
-            service=self.name,
-            sleep=self.pause,
-        )
+        with undisturbed():
+            return watch.watch(
+                self.observer(),
+                deployment,
+                timeout_s=timeout_s,
+                poll_s=self.platform.settings.environment.poll,
+                display=self.make_display(),
+                follow=self.request.follow,
+                leave_to_circuit_breaker=leave_to_circuit_breaker,
+                timeout_includes_bake=timeout_includes_bake,
+                settle_s=self.service.settle if settle_s is None else settle_s,
+                service=self.name,
+                sleep=self.pause,
+            )
 
     def confirm_undo(self, target: str) -> None:
         """Raise Refused if the failed rollout stays in place.

@@ -49,7 +49,7 @@ class EcsRollout:
         handlers.add(StopRollout, self.stop, self.undo)
         handlers.add(ContinueRollout, self.attach, self.undo)
 
-    def register(self, step: RegisterTaskDefinition) -> None:
+    def register(self, step: RegisterTaskDefinition) -> str:
         """Register a revision from the service's own, not the family's latest.
 
         An equal latest revision (left by a killed run) is reused.
@@ -58,24 +58,25 @@ class EcsRollout:
         self.context.revision = _equal_latest_revision(
             self.context, step.base, wanted
         ) or _register_once(self.context, step.base, wanted)
-        ui.progress(f"  revision {self.context.revision.label}")
+        revision = f"revision {self.context.revision.label} from {step.base.label}"
+        return f"{revision}, only the image of {step.container} changed"
 
-    def update(self, step: UpdateService) -> None:
+    def update(self, step: UpdateService) -> str:
         assert self.context.revision is not None  # registered in the step before
         self.context.deployment = update_service(self.context, self.context.revision.arn)
-        ui.progress(f"  deployment {self.context.deployment}")
+        return f"deployment {self.context.deployment}"
 
-    def register_again(self, step: RegisterAgain) -> None:
+    def register_again(self, step: RegisterAgain) -> str:
         """Register a copy; an equal latest revision (left by a killed run) is reused."""
         self.context.revision = _copy_of(self.context, step.revision)
-        ui.progress(f"  revision {self.context.revision.label}")
+        return f"revision {self.context.revision.label}, a copy of {step.revision.label}"
 
-    def update_to_revision(self, step: UpdateToRevision) -> None:
+    def update_to_revision(self, step: UpdateToRevision) -> str:
         self.context.revision = step.revision
         self.context.deployment = update_service(self.context, step.revision.arn)
-        ui.progress(f"  deployment {self.context.deployment}")
+        return f"deployment {self.context.deployment} to {step.revision.label}"
 
-    def stop(self, step: StopRollout) -> None:
+    def stop(self, step: StopRollout) -> str:
         """Have ECS roll the deployment back; where it does not, update the service."""
         self.context.revision = step.revision
         deployment = _stop_deployment(self.context, step)
@@ -83,7 +84,7 @@ class EcsRollout:
             to = usable_revision(self.context, step.revision.arn)
             deployment = update_service(self.context, to)
         self.context.deployment = deployment
-        ui.progress(f"  deployment {deployment}")
+        return f"deployment {deployment} back to {step.revision.label}"
 
     def attach(self, step: ContinueRollout) -> None:
         self.context.deployment = step.deployment
@@ -314,7 +315,7 @@ def _service_if_updated(context: DeployContext, revision: str, lost: Unreachable
     return found
 
 
-def restart_tasks(context: DeployContext, step: RestartService) -> None:
+def restart_tasks(context: DeployContext, step: RestartService) -> str:
     """Force a new deployment; if AWS's answer was lost, find the one that it made."""
     cluster = context.platform.settings.environment.cluster
     if isinstance(context.facts.revision, TaskDefinition):
@@ -333,4 +334,4 @@ def restart_tasks(context: DeployContext, step: RestartService) -> None:
         what = f"service {step.service} has no PRIMARY deployment after UpdateService"
         raise OpsError(what, "ECS did not start one", f"inv {context.name}.status")
     context.deployment = state.primary.id
-    ui.progress(f"  deployment {context.deployment}")
+    return f"deployment {context.deployment}"

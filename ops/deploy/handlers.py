@@ -6,6 +6,7 @@ The rollout itself, with its undo, is `ecs_rollout` or `terraform_rollout`.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ops.core import ui
 from ops.core.apply import StepHandlers
 from ops.core.errors import OpsError, Unreachable
 from ops.core.findings import Evidence, Finding, Unknown, Verdict
+from ops.core.text import format_count, short_digest
 from ops.deploy import invalidate, verify
 from ops.deploy.context import DeployContext, RolloutFailed
 from ops.deploy.ecs_rollout import EcsRollout, restart_tasks
@@ -54,7 +56,7 @@ class _ReleaseSteps:
 
     context: DeployContext
 
-    def build(self, step: BuildImage) -> None:
+    def build(self, step: BuildImage) -> str:
         """Build the image from the commit itself.
 
         `git archive` leaves uncommitted files out (runbook 2, step 1).
@@ -64,7 +66,7 @@ class _ReleaseSteps:
             "org.opencontainers.image.source": step.commit.source,
             "org.opencontainers.image.created": step.commit.at,
         }
-        platform = self.context.platform
+        platform, output = self.context.platform, docker.OutputCount(_detail)
         with tempfile.TemporaryDirectory(prefix="inv-build-") as folder:
             git.archive(platform.settings.source, step.commit.full, step.context, Path(folder))
             docker.build(
@@ -75,22 +77,25 @@ class _ReleaseSteps:
                 labels=labels,
                 build_args=step.build_args,
                 platform=step.platform,
-                progress=_progress,
+                progress=output.take,
             )
+        return f"{step.platform} · {output.steps}"
 
-    def push(self, step: PushImage) -> None:
+    def push(self, step: PushImage) -> str:
         """Push the image to ECR.
 
         The token comes from the API and goes into the request's header, never into argv or a file
         (runbook 2, steps 3 and 4).
         """
-        self.context.digest = self._push(step.repository, step.tag)
-        ui.progress(f"  {step.repository}:{step.tag} is {self.context.digest}")
+        output = docker.OutputCount(_detail)
+        self.context.digest = self._push(step.repository, step.tag, output.take)
+        digest = short_digest(self.context.digest)
+        return f"{output.layers} · {step.repository.partition('/')[2]}:{step.tag} is {digest}"
 
-    def _push(self, repository: str, tag: str) -> str:
+    def _push(self, repository: str, tag: str, progress: Callable[[str], None]) -> str:
         platform = self.context.platform
         token = ecr.token(platform.cloud, repository)
-        return docker.push(platform.engine, repository, tag, token, _progress)
+        return docker.push(platform.engine, repository, tag, token, progress)
 
     def tag_latest(self, step: TagLatest) -> None:
         """Move the tag `latest` (runbook 2).
@@ -100,7 +105,7 @@ class _ReleaseSteps:
         image = f"{step.repository}:{step.tag}"
         try:
             docker.tag(self.context.platform.engine, image, step.repository, "latest")
-            self._push(step.repository, "latest")
+            self._push(step.repository, "latest", _detail)
         except OpsError as error:
             evidence = (Evidence(error.what, error.why),)
             summary = "the tag latest could not be moved to it"
@@ -108,7 +113,7 @@ class _ReleaseSteps:
             self.context.findings.append(finding)
             ui.progress(f"  latest was not moved: {error.why}")
 
-    def watch(self, step: WatchDeployment) -> None:
+    def watch(self, step: WatchDeployment) -> str:
         """Watch the deployment; raise RolloutFailed unless it succeeds."""
         context = self.context
         if context.deployment is None:
@@ -127,15 +132,18 @@ class _ReleaseSteps:
             invalidate.invalidate_for(context, context.deployment)
         if result.verdict is not Verdict.SUCCEEDED:
             raise RolloutFailed(result.verdict, result.why)
+        return f"every task of {step.service} is new and healthy"
 
-    def invalidate(self, step: InvalidatePages) -> None:
+    def invalidate(self, step: InvalidatePages) -> str:
         """Invalidate the cache; a failure causes no undo, and decides the verdict at the end."""
         context = self.context
         context.invalidation_error = invalidate.invalidate(
             context, step.distribution, step.paths, context.deployment or step.running
         )
+        found = context.invalidation_error
+        return found.what if found else f"{', '.join(step.paths)} at {step.distribution}"
 
-    def verify(self, step: VerifyRelease) -> None:
+    def verify(self, step: VerifyRelease) -> str:
         """Verify the running images and the endpoints; raise RolloutFailed if unhealthy."""
         context = self.context
         checked = verify.verify_images(
@@ -152,7 +160,7 @@ class _ReleaseSteps:
             finding = verify.scaled_to_zero_finding(checked.state, step.service)
             context.scaled_to_zero = finding
             context.findings.append(finding)
-            return  # no task runs, so the endpoints show nothing about the release
+            return finding.summary  # the endpoints show nothing about the release
         tag = (
             context.facts.tag if invalidate.cache_is_current(context) else None
         )  # stale pages are expected then, and no reason to roll back
@@ -164,6 +172,25 @@ class _ReleaseSteps:
             raise RolloutFailed(Verdict.FAILED, broken.summary)
         if invalidate.cache_is_current(context):
             self._verify_edge(step.service)
+        return self._verified()
+
+    def _verified(self) -> str:
+        """What was verified, in one line."""
+        context, found = self.context, []
+        if context.verification_problem:
+            found.append(context.verification_problem.summary)
+        elif context.digest:
+            found.append(f"every running task has {short_digest(context.digest)}")
+        if context.answers_after:
+            healthy = sum(answer.healthy for answer in context.answers_after)
+            found.append(
+                f"{healthy} of {format_count(len(context.answers_after), 'endpoint')} healthy"
+            )
+        if context.edge_proofs:
+            fresh = sum(proof.state == "fresh" for proof in context.edge_proofs.values())
+            pages = format_count(len(context.edge_proofs), "page")
+            found.append(f"{fresh} of {pages} without a version fresh at the CDN")
+        return " · ".join(found)
 
     def _verify_edge(self, service: str) -> None:
         """Prove the pages that name no version; a stale one fails the deploy, without an undo.
@@ -173,14 +200,14 @@ class _ReleaseSteps:
         context = self.context
         context.edge_proofs, stale = verify.verify_edge(context.platform, service)
         for path, proof in context.edge_proofs.items():
-            ui.progress(f"  edge {path}: {proof.state}: {proof.why}")
+            ui.detail(f"    edge {path}: {proof.state}: {proof.why}")
         if stale:
             context.findings.append(stale)
             context.verification_problem = context.verification_problem or stale
 
 
-def _progress(line: str) -> None:
-    ui.progress(f"  {line}")
+def _detail(line: str) -> None:
+    ui.detail(f"    {line}")
 
 
 def _ran_before(context: DeployContext) -> bool:

@@ -40,7 +40,7 @@ class PlannedImage:
 
     def confirm(self, *, yes: bool) -> None:
         """Print the plan; nothing that runs is changed, so nothing is asked."""
-        ui.progress(self._plan.text)
+        ui.detail(self._plan.text)
 
     def apply(self) -> Report:
         context = DeployContext(

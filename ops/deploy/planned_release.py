@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import ClassVar
 from ops.core import ui
 from ops.core.errors import ConfigError, Refused
 from ops.core.plan import Plan
+from ops.core.terminal.step import step
 from ops.deploy.context import DeployContext, DeployRequest
 from ops.deploy.result import DeployResult, refusing
 from ops.deploy.rules.schema_order import SCHEMA
@@ -90,7 +92,8 @@ class PlannedRelease(ABC):
             ui.refuse_unanswerable(f"{self.action} {self.name} in {name}")
         health = self._start_health_snapshot()
         facts, items, plan = self._plan()
-        ui.progress(plan.text)
+        asked = environment.protected and not yes
+        (ui.progress if asked else ui.detail)(plan.text)
         self._planned = _Planned(facts, items, plan, health)
         with refusing(facts):
             self._ask(items)
@@ -113,10 +116,13 @@ class PlannedRelease(ABC):
 
     def _plan(self) -> tuple[ReleaseFacts, tuple[Item, ...], Plan]:
         """Read the facts, run the checks and make the plan."""
-        facts = self._read()
+        began = time.monotonic()
+        with step("preflight: reading what a release needs"):
+            facts = self._read()
         with refusing(facts):
             items = self._check(facts)
-            ui.progress(report.as_text(items))
+            took_s = time.monotonic() - began
+            ui.progress(report.by_exception(items, took_s, all=ui.details_wanted()))
             report.refuse_if_blocked(items)
             self._report(facts)
             return facts, items, self._steps(facts)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ops.aws.facts import Image, TaskDefinition
+from ops.aws.facts import Image, TaskDefinition, image_tag
 from ops.core import findings
 from ops.core.errors import Refused
 from ops.core.findings import Verdict
-from ops.core.text import format_duration
+from ops.core.text import format_duration, short_digest
 from ops.deploy.context import DeployContext
+from ops.ecs.display import first_reason
 from ops.ecs.rules.task_definition_diff import task_definition_diff
-from ops.health.model import Sweep
+from ops.health.model import Change, Sweep
 from ops.preflight.facts import ReleaseFacts, SchemaRevision
 from ops.state.model import ReleaseRecord
 from ops.state.rules.lock import Holder
 from ops.tools.facts import Checkout
 
 _FAILED = (Verdict.FAILED, Verdict.ROLLED_BACK, Verdict.TIMED_OUT)
+_MINOR = ("latest_not_moved",)  # findings that do not decide the verdict
 _DIAGNOSE = "inv troubleshoot.all"
 
 
@@ -63,38 +65,50 @@ class DeployResult:
 
     @property
     def text(self) -> str:
-        """The summary printed at the end."""
+        """The summary printed at the end: what happened, what changed, why, and what to type."""
         context = self.context
-        deployment = f" ({context.deployment})" if context.deployment else ""
-        lines = [
-            f"{self.verdict.value.replace('_', ' ')}: {context.name} "
-            f"{context.facts.tag}{deployment} in {format_duration(self.took_s)}"
-        ]
-        if self.ending.why:
-            lines.append(f"  why: {self.ending.why}")
-        lines.extend(f" next: {text}" for text in self._next_lines())
+        verdict, took = self.verdict.value.replace("_", " "), format_duration(self.took_s)
+        lines = [f"{verdict}  {context.name} {context.facts.tag} in {took}{self._serving()}"]
+        lines += [f"  changed  {text}" for text in self._changes()]
+        lines += [f"  cause    {text}" for text in self._causes()]
+        lines += [f"  next     {text}" for text in self._next_lines()]
         if self.verdict in _FAILED:
-            lines.append(f" next: {_DIAGNOSE}")
-        lines.extend(context.health.lines() if context.health else ())
-        if context.rollback_result and context.rollback_result.verdict is Verdict.SUCCEEDED:
-            lines.append(
-                f"  the service is back on what ran before "
-                f"(deployment {context.rollback_result.deployment})"
-            )
+            lines.append(f"  next     {_DIAGNOSE}")
         if context.scaled_to_zero:
             lines.append(f"  not checked: {context.scaled_to_zero.summary}")
-        elif context.digest and self.verdict is Verdict.SUCCEEDED:
-            lines.append(f"  every running task has {context.digest}")
-        if context.answers_after:
-            healthy = sum(answer.healthy for answer in context.answers_after)
-            lines.append(f"  {healthy} of {len(context.answers_after)} endpoints healthy")
-        if context.edge_proofs:
-            fresh = sum(proof.state == "fresh" for proof in context.edge_proofs.values())
-            lines.append(
-                f"  {fresh} of {len(context.edge_proofs)} pages without a version are fresh at the "
-                f"CDN"
-            )
+        lines.extend(context.health.lines(_made_by(context)) if context.health else ())
         return "\n".join(lines)
+
+    def _serving(self) -> str:
+        """What serves after a rollback that succeeded."""
+        result = self.context.rollback_result
+        if result is None or result.verdict is not Verdict.SUCCEEDED:
+            return ""
+        before = self.context.facts.revision
+        label = f"{before.label} " if isinstance(before, TaskDefinition) else ""
+        return f" · {label}serves again, as deployment {result.deployment}"
+
+    def _changes(self) -> list[str]:
+        """The image and the revision before and after, in one line."""
+        before, after = self.context.facts.revision, self.context.revision
+        if self.verdict is not Verdict.SUCCEEDED or not isinstance(before, TaskDefinition):
+            return []
+        if after is None or after.arn == before.arn:
+            return []
+        images = [_image_of(each, self.context.service.container) for each in (before, after)]
+        image = [f"image {images[0]} → {images[1]}"] if images[0] != images[1] else []
+        same = before.family == after.family
+        to = f":{after.label.rpartition(':')[2]}" if same else after.label
+        return [" · ".join([*image, f"revision {before.label} → {to}"])]
+
+    def _causes(self) -> list[str]:
+        """The first finding of a failure, as the last lines repeat it; else the reason."""
+        why = self.ending.why
+        found = next((each for each in self.context.findings if each.cause not in _MINOR), None)
+        if self.verdict not in _FAILED or found is None or found.cause == "not_completed":
+            return [why] if why else []
+        reason = f"{found.cause}: {first_reason(found)}"
+        return [reason] if why in reason or found.summary in why else [reason, why]
 
     @property
     def document(self) -> dict[str, Any]:
@@ -123,6 +137,22 @@ class DeployResult:
             ],
             "task_definition_changes": _task_definition_changes(context),
         }
+
+
+def _image_of(revision: TaskDefinition, container: str) -> str:
+    """The tag or digest of a container's image."""
+    found = revision.container(container)
+    image = str(found.get("image", "")) if found else ""
+    return image_tag(image) or short_digest(image.partition("@")[2])
+
+
+def _made_by(context: DeployContext) -> Callable[[Change], bool]:
+    """Whether a change of health is this release itself: the service's image and revision."""
+    return lambda change: (
+        change.key is not None
+        and change.key.subject == context.name
+        and change.key.kind in ("image", "revision")
+    )
 
 
 def _task_definition_changes(context: DeployContext) -> list[dict[str, str | None]] | None:

@@ -13,7 +13,7 @@ import re
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TextIO
 
 from ops.aws.facts import Deployment, Event, ServiceState, Target, TaskState
@@ -63,10 +63,27 @@ def event_text(message: str) -> str:
 def finding_lines(finding: Finding) -> Iterator[str]:
     """Format a finding: summary, confidence, evidence, and commands to run."""
     yield f"{finding.summary} [{finding.cause}, {finding.confidence}]"
-    for evidence in finding.evidence:
-        yield f"    {evidence.source}: {evidence.text}"
+    for (source, text), times in folded(
+        (each.source, each.text, each.count) for each in finding.evidence
+    ):
+        yield f"    {source}: {text}{f'  × {times}' if times > 1 else ''}"
     for command in finding.fix:
         yield f"  → {invocation.as_typed(command)}"
+
+
+def folded(evidence: Iterable[tuple[str, str, int]]) -> list[tuple[tuple[str, str], int]]:
+    """Equal lines of a source once, at their first place, and how often each was found."""
+    found: dict[tuple[str, str], int] = {}
+    for source, text, count in evidence:
+        found[source, text] = found.get((source, text), 0) + count
+    return list(found.items())
+
+
+def first_reason(finding: Finding) -> str:
+    """A finding in one line: the last line of its log, which says most, else its summary."""
+    logs = [each for each in finding.evidence if each.source.startswith("log")]
+    last = next((each.text.strip() for each in reversed(logs) if each.text.strip()), "")
+    return f"{finding.summary}: {last}" if last and last not in finding.summary else finding.summary
 
 
 def _deployment_line(name: str, deployment: Deployment) -> str:

@@ -21,7 +21,7 @@ from ops.core.text import format_count, format_timestamp
 from ops.health import history, render
 from ops.health import sweep as health_sweep
 from ops.health.inputs import Memo
-from ops.health.model import Sweep, SweepRequest
+from ops.health.model import Change, Sweep, SweepRequest
 from ops.health.rules import diff
 from ops.health.rules.stored_sweep import StoredSweep
 from ops.platform import Platform
@@ -116,14 +116,17 @@ class BeforeAfter:
             "changes": [change.as_document() for change in changes],
         }
 
-    def lines(self) -> Iterator[str]:
-        """Describe the changes and the checks that are unhealthy now."""
+    def lines(self, expected: Callable[[Change], bool] = lambda change: False) -> Iterator[str]:
+        """Describe the changes and the checks that are unhealthy now.
+
+        `expected`: whether the operation itself made a change, which is left out.
+        """
         if not self.ended:
             return
         if not isinstance(self.after, Sweep):
             yield f"  health afterwards unknown: {self.after.why}"
             return
-        changes = self.after.changes
+        changes = [each for each in self.after.changes if not expected(each)]
         count = format_count(len(changes), "change", "no")
         before = self.before
         yield (

@@ -29,6 +29,7 @@ from ops.core.errors import OpsError
 from ops.core.findings import Unknown
 from ops.core.parallel import BackgroundCall, Read, Reads
 from ops.core.redaction.redact import redact_lines
+from ops.core.terminal.step import step
 from ops.core.text import format_error
 from ops.ecs.rules.task_definition_refs import Reference, log_groups, references
 from ops.http.facts import Answer
@@ -422,6 +423,10 @@ def _secret(request: GatherRequest, wanted: Reference) -> frozenset[str] | None:
     return frozenset() if secrets.parameter_exists(cloud, wanted.source) else None
 
 
+def _print_output(line: str) -> None:
+    ui.progress(redact_lines([f"  {ui.plain(line)}"])[0])
+
+
 def run_tests(request: GatherRequest) -> TestRun | Unknown | None:
     """Run the service's tests in its build context; None if it has none.
 
@@ -432,13 +437,16 @@ def run_tests(request: GatherRequest) -> TestRun | Unknown | None:
     command = request.service.tests
     if not command:
         return None
-    request.say(f"tests of {request.name}: {' '.join(command)}")
+    what = f"tests of {request.name}: {' '.join(command)}"
+    ui.detail(what)
     try:
-        ended = shell.run(
-            command,
-            cwd=request.platform.settings.source / request.service.context,
-            timeout=_TESTS_TIMEOUT_S,
-        )
+        with step(what):
+            ended = shell.run(
+                command,
+                cwd=request.platform.settings.source / request.service.context,
+                timeout=_TESTS_TIMEOUT_S,
+                on_line=_print_output if ui.details_wanted() else None,
+            )
     except OpsError as problem:
         return Unknown(format_error(problem))
     lines = [line for line in ui.plain(ended.stdout + ended.stderr).split("\n") if line.strip()]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import Refused
+from ops.core.text import format_count, format_duration
 from ops.platform import Platform
 from ops.preflight.model import Item
 from ops.preflight.read_facts import all_facts
@@ -15,7 +18,8 @@ from ops.preflight.rules.checks import SHARED, SKIPPABLE, check, refusals
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-_MARKS = {"ok": " ", "warn": "!", "refuse": "X", "unknown": "?", "skipped": "-"}
+_SIGNS = {"ok": "✓", "warn": "!", "refuse": "✗", "unknown": "?", "skipped": "–"}
+_WORST_FIRST = ("refuse", "unknown", "warn", "skipped")
 _REFUSED_EXIT_CODE = Refused.exit_code
 
 
@@ -33,6 +37,8 @@ class PreflightReport:
 
     environment: str
     lines: tuple[_ReportLine, ...]
+    took_s: float = 0.0
+    all: bool = False  # every check, not only the exceptions
 
     @property
     def ready(self) -> bool:
@@ -55,31 +61,45 @@ class PreflightReport:
 
     @property
     def text(self) -> str:
-        """The shared lines, then those of each service."""
+        """The checks that are not ok; with `all` the shared lines, then those of each service."""
         parts: list[str] = []
+        if not self.all:
+            return "\n".join([*self._exceptions(), self.summary])
         for service in dict.fromkeys(line.service for line in self.lines):
             parts.append(f"{service or self.environment}:")
             parts.append(as_text(line.item for line in self.lines if line.service == service))
         return "\n".join([*parts, self.summary])
 
+    def _exceptions(self) -> list[str]:
+        named = [
+            line.item
+            if line.service is None
+            else replace(line.item, name=f"{line.service} {line.item.name}")
+            for line in self.lines
+        ]
+        return [by_exception(named, self.took_s, all=False)]
+
     @property
     def summary(self) -> str:
-        counts = {
-            status: sum(line.item.status == status for line in self.lines) for status in _MARKS
-        }
-        counted = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-        return f"{'ready' if self.ready else 'not ready'}: {counted}"
+        ready = "ready" if self.ready else "not ready"
+        return f"{ready}: {_counts(line.item for line in self.lines)}"
 
 
 def preflight(
-    settings: Settings, service: str | None = None, skip: frozenset[str] = frozenset()
+    settings: Settings,
+    service: str | None = None,
+    skip: frozenset[str] = frozenset(),
+    *,
+    all: bool = False,
 ) -> PreflightReport:
     """Check one service, or all services of the environment.
 
     Raises ConfigError for an unknown service, check or profile.
     """
     services = (service,) if service else tuple(settings.environment.services)
-    return read_and_check(Platform.of(settings), services, skip)
+    began = time.monotonic()
+    report = read_and_check(Platform.of(settings), services, skip)
+    return replace(report, took_s=time.monotonic() - began, all=all)
 
 
 def read_and_check(
@@ -121,6 +141,37 @@ def _line_document(line: _ReportLine) -> dict[str, Any]:
     }
 
 
+def by_exception(items: Iterable[Item], took_s: float, *, all: bool) -> str:
+    """Render the counts in one line, and below it the checks that are not ok, the worst first.
+
+    `all`: render every check, in its own order.
+    """
+    items = tuple(items)
+    worst = next((status for status in _WORST_FIRST if any(i.status == status for i in items)), "")
+    sign = _SIGNS["refuse" if worst == "refuse" else "ok"]
+    head = f"{sign} preflight  {_counts(items)}  {format_duration(took_s)}"
+    listed = (
+        items
+        if all
+        else [each for status in _WORST_FIRST for each in items if each.status == status]
+    )
+    text = as_text(listed)
+    return "\n".join([head, *(f"  {line}" for line in text.splitlines())])
+
+
+def _counts(items: Iterable[Item]) -> str:
+    """How many checks have each status: `18 ok · 1 warning`."""
+    number = Counter(item.status for item in items)
+    words = {
+        "ok": f"{number['ok']} ok",
+        "warn": format_count(number["warn"], "warning"),
+        "refuse": f"{number['refuse']} refused",
+        "unknown": f"{number['unknown']} unknown",
+        "skipped": f"{number['skipped']} skipped",
+    }
+    return " · ".join(text for status, text in words.items() if number[status])  # type: ignore[index]
+
+
 def as_text(items: Iterable[Item]) -> str:
     """Render one aligned line for each check, and its next step. Readable without colour."""
     shown = tuple(items)
@@ -132,7 +183,7 @@ def _item_lines(item: Item, width: int) -> list[str]:
     first, *more = item.detail.splitlines() or [""]
     margin = " " * (width + 13)
     lines = [
-        f"{_MARKS[item.status]} {item.status:<7}  {item.name:<{width}}  {first}",
+        f"{_SIGNS[item.status]} {item.status:<7}  {item.name:<{width}}  {first}",
         *(f"{margin}{line}" for line in more),
     ]
     if item.next:

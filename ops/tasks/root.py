@@ -6,14 +6,14 @@ from ops.tasks.shared import Session, ops_task
 
 
 @ops_task(
-    options=("skip", "json"),
+    options=("skip", "verbose", "json"),
     help={"service": "Only this service (default: all services of the environment)."},
 )
 def preflight(session: Session, service: str | None = None) -> None:
     """Check everything on the runbook's checklist and change nothing."""
     from ops.preflight import report as flow
 
-    session.report(flow.preflight(session.settings, service, session.skip))
+    session.report(flow.preflight(session.settings, service, session.skip, all=session.verbose))
 
 
 @ops_task(options=("json",))

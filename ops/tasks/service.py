@@ -96,13 +96,13 @@ def namespace(service: str) -> Collection:
     return collection
 
 
-@service_task(options=("plan", "json"))
+@service_task(options=("plan", "json", "verbose"))
 def build(session: Session, service: str) -> None:
     """Build this service's image from the commit."""
     make_image(session, service, push=False)
 
 
-@service_task(options=("plan", "json"))
+@service_task(options=("plan", "json", "verbose"))
 def push(session: Session, service: str) -> None:
     """Build this service's image from the commit and push it to ECR."""
     make_image(session, service, push=True)
@@ -138,7 +138,7 @@ def deploy_request(
 
 
 @service_task(
-    options=("plan", "yes", "json", "timeout", "lock_wait", "follow", "skip"),
+    options=("plan", "yes", "json", "verbose", "timeout", "lock_wait", "follow", "skip"),
     help={
         "tag": TAG,
         "no_rollback": NO_ROLLBACK,
@@ -178,7 +178,7 @@ def deploy(
 
 
 @service_task(
-    options=("plan", "yes", "json", "timeout", "lock_wait", "follow", "skip"),
+    options=("plan", "yes", "json", "verbose", "timeout", "lock_wait", "follow", "skip"),
     help={"no_wait": NO_WAIT},
 )
 def restart(session: Session, service: str, no_wait: bool = False) -> None:
@@ -252,7 +252,7 @@ def watch(session: Session, service: str) -> None:
 
 
 @service_task(
-    options=("plan", "yes", "json", "timeout", "lock_wait", "follow", "skip"),
+    options=("plan", "yes", "json", "verbose", "timeout", "lock_wait", "follow", "skip"),
     help={"to": ROLLBACK_TO, "image_only": IMAGE_ONLY, "allow_destroy": ALLOW_DESTROY},
     repeated=("allow_destroy",),
 )

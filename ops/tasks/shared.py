@@ -44,6 +44,7 @@ OPTIONS: Mapping[str, tuple[Any, str]] = {
     "timeout": (None, "Longest wait, in seconds or as 5m."),
     "lock_wait": (None, "Wait this long for a lock that is held, in seconds or as 5m."),
     "follow": (False, "Show log lines as they come."),
+    "verbose": (False, "Show every check, and the output of builds and tests."),
     "skip": (None, "Leave out a check: --skip NAME (again for more)."),
 }
 REPEATED = ("skip",)  # their default must be None: Invoke takes the kind from any other
@@ -65,6 +66,7 @@ class Session:
         self.yes = bool(options.get("yes"))
         self.json = bool(options.get("json"))
         self.follow = bool(options.get("follow"))
+        self.verbose = bool(options.get("verbose"))
         self.timeout: str | None = options.get("timeout")
         self.lock_wait: str | None = options.get("lock_wait")
         self.skip = frozenset(
@@ -174,6 +176,7 @@ def ops_task(
 
             def guarded(session: Session, **own: Any) -> None:
                 session.plan |= check_core_options(context.config, made.path, options)
+                ui.show_details(session.verbose)
                 body(session, **own)
 
             streams.make_safe()

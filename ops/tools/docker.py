@@ -9,6 +9,7 @@ beforehand).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from ops.core import ui
 from ops.core.errors import ConfigError, Unreachable
 from ops.core.parallel import importing
 from ops.core.redaction.redact import redact
+from ops.core.text import format_count
 from ops.tools.docker_errors import build_failed, engine_down, push_failed, translated
 from ops.tools.facts import EngineInfo, LocalImage
 
@@ -181,6 +183,41 @@ def push(
             "run it again: layers already uploaded are reused",
         )
     return digest
+
+
+_STEP = re.compile(r"Step \d+/(\d+) ")
+_LAYER = re.compile(r"\w+: (Pushed|Layer already exists|Mounted from .*)$")
+
+
+@dataclass
+class OutputCount:
+    """Counts what a build or a push did from its lines, which go on to `progress`."""
+
+    progress: Callable[[str], None]
+    _steps: int = 0
+    _cached: int = 0
+    _pushed: int = 0
+    _layers: int = 0
+
+    def take(self, line: str) -> None:
+        """Count one line and pass it on."""
+        if found := _STEP.match(line):
+            self._steps = int(found[1])
+        self._cached += line.strip() == "---> Using cache"
+        if found := _LAYER.match(line):
+            self._layers += 1
+            self._pushed += found[1] == "Pushed"
+        self.progress(line)
+
+    @property
+    def steps(self) -> str:
+        """The steps of a build: `8 steps, 5 cached`."""
+        return f"{format_count(self._steps, 'step')}, {self._cached} cached"
+
+    @property
+    def layers(self) -> str:
+        """The layers of a push: `1 of 3 layers`; the registry has the others."""
+        return f"{self._pushed} of {format_count(self._layers, 'layer')}"
 
 
 class _BuildOutput:

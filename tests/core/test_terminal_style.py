@@ -205,7 +205,7 @@ def test_a_long_step_gives_signs_of_life_without_a_terminal() -> None:
             time.sleep(0.01)
     lines = stream.getvalue().splitlines()
     assert len(lines) >= 2
-    assert all(line.startswith("  still waiting for PostgreSQL (0.") for line in lines)
+    assert all(line.startswith("  · waiting for PostgreSQL  (0.") for line in lines)
     with step("a short step", stream := io.StringIO()):
         pass
     assert stream.getvalue() == ""
@@ -244,7 +244,7 @@ def test_an_inner_step_takes_the_place_of_the_outer_one() -> None:
         deadline = time.monotonic() + 5
         while "outside" not in stream.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
-    assert "still outside" in stream.getvalue()
+    assert "· outside" in stream.getvalue()
 
 
 def test_a_closed_terminal_does_not_stop_the_step() -> None:

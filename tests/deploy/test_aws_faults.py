@@ -288,4 +288,4 @@ def test_an_answer_that_a_full_disk_did_not_take_is_no_success(
         and "could not be written to stdout" in done.stderr
         and "No space left" in done.stderr
     )
-    assert f"succeeded: backend {runs}" in done.stderr
+    assert f"succeeded  backend {runs}" in done.stderr

@@ -33,7 +33,7 @@ AT_WORK = {
 
 def kill_at(platform: Checkout, words: str) -> str:
     """Start a deploy, and kill it with -9 once it has said `words`; what it had said until then."""
-    process = world.start(platform, "backend.deploy")
+    process = world.start(platform, "backend.deploy", "--verbose")
     said = world.read_until(process, words)
     process.kill()
     process.communicate()

@@ -118,7 +118,7 @@ def test_what_was_changed_and_then_failed_is_no_refusal(platform: Platform) -> N
         "inv backend.deploy",
     )
     advice = done.ending.next
-    assert advice and f" next: {advice}" in done.text
+    assert advice and f"  next     {advice}" in done.text
     assert advice in [each.text for each in finding.evidence]
     assert done.context.journal.left, "nothing could take it back, and that is said"
 
@@ -334,9 +334,9 @@ def test_a_restart_that_was_cut_off_names_the_watch(platform: Platform) -> None:
     )
     lines = f"running now: 2 of 2 tasks of ecs-svc/1 (ACTIVE)\n{left_in_place}"
     result = replace(done, left_in_place=lines)
-    assert [line for line in result.text.splitlines() if line.startswith(" next: ")] == [
-        " next: running now: 2 of 2 tasks of ecs-svc/1 (ACTIVE)",
-        f" next: {left_in_place}",
+    assert [line for line in result.text.splitlines() if line.startswith("  next ")] == [
+        "  next     running now: 2 of 2 tasks of ecs-svc/1 (ACTIVE)",
+        f"  next     {left_in_place}",
     ]
     assert result.next == lines.replace("\n", "; ")
 

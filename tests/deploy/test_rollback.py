@@ -120,7 +120,7 @@ def test_secrets_of_the_old_revision_are_checked_before_anything_moves(platform:
     )
     refused = platform.inv("backend.rollback", "--to", str(int(old.rpartition(":")[2]) + 1))
     assert refused.returncode == 3, refused.stderr
-    assert "refuse   secrets" in refused.stderr and "sandbox-other" in refused.stderr
+    assert "✗ refuse   secrets" in refused.stderr and "sandbox-other" in refused.stderr
     assert world.version(platform) == latest
     done = rolled_back(platform, "--to", old)
     assert done["verdict"] == "succeeded"

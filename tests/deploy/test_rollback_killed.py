@@ -32,7 +32,7 @@ def deployed(platform: Checkout, note: str, service: str = "backend") -> str:
 
 def kill_at(platform: Checkout, words: str, service: str = "backend") -> None:
     """Start a rollback, and kill it with -9 once it has printed `words`."""
-    process = world.start(platform, f"{service}.rollback")
+    process = world.start(platform, f"{service}.rollback", "--verbose")
     world.read_until(process, words.format(service=service))
     process.kill()
     process.communicate()

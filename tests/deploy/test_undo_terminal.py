@@ -47,10 +47,10 @@ def test_a_key_stops_the_countdown_and_no_keeps_it(platform: Checkout) -> None:
     terminal.type("xn\n")  # all of it belongs to the countdown
     terminal.wait_for("[Y/n] ")
     terminal.type("n\n")
-    code, screen = terminal.ended(), terminal.text
+    code, screen = terminal.ended(), terminal.plain
     world.revert(platform)
     assert code == 1 and world.service(platform)["taskDefinition"] != old, screen
-    (advice,) = re.findall(r" next: (ECS continues with .*)\r", screen)
+    (advice,) = re.findall(r"  next +(ECS continues with .*)\r", screen)
     assert "inv backend.status" in advice and f"returns to {old.rsplit('/', 1)[-1]}" in advice
     found = re.search(r", inv (backend\.deploy --tag \S+) returns", advice)
     assert found
@@ -66,11 +66,11 @@ def test_a_second_ctrl_c_leaves_it_and_says_how_to_go_on(platform: Checkout) -> 
     terminal.interrupt()
     terminal.wait_for(COUNTDOWN)
     terminal.interrupt()
-    code, screen = terminal.ended(), terminal.text
+    code, screen = terminal.ended(), terminal.plain
     world.revert(platform)
     assert code == 130 and "not undone: " in screen, screen
     assert re.search(
-        rf" next: ECS continues with .* returns to {re.escape(old.rsplit('/', 1)[-1])}\r", screen
+        rf"  next +ECS continues with .* returns to {re.escape(old.rsplit('/', 1)[-1])}\r", screen
     ), screen
     tag = re.search(r"inv backend\.deploy --tag (\S+) returns", screen)
     assert tag
@@ -85,7 +85,7 @@ def test_the_first_ctrl_c_at_the_countdown_rolls_back_at_once(platform: Checkout
     terminal, old = crashing(platform, "Crashes, and the countdown is interrupted")
     terminal.wait_for(COUNTDOWN)
     terminal.interrupt()
-    code, screen = terminal.ended(), terminal.text
+    code, screen = terminal.ended(), terminal.plain
     world.revert(platform)
     assert code == 4 and "interrupted by SIGINT: rolling back to" in screen, screen
     assert "not undone" not in screen and world.service(platform)["taskDefinition"] == old
@@ -101,12 +101,12 @@ def test_a_second_ctrl_c_after_the_rollback_was_sent_says_so(platform: Checkout)
     terminal.type("y\n")
     terminal.wait_for(f"rolling back to {old.rsplit('/', 1)[-1]}: deployment ")
     terminal.interrupt()
-    code, screen = terminal.ended(), terminal.text
+    code, screen = terminal.ended(), terminal.plain
     world.revert(platform)
     label = re.escape(old.rsplit("/", 1)[-1])
     assert code == 130 and "watches it on" not in screen, screen
     assert re.search(
-        rf" next: the rollback to {label} \(ecs-svc/\S+\) was sent and ECS continues with it "
+        rf"  next +the rollback to {label} \(ecs-svc/\S+\) was sent and ECS continues with it "
         rf"unwatched: inv backend\.status shows it\r",
         screen,
     ), screen

@@ -16,6 +16,7 @@ from ops.preflight.model import Item
 from ops.preflight.report import (
     PreflightReport,
     as_text,
+    by_exception,
     group_by_service,
     preflight,
     refuse_if_blocked,
@@ -191,7 +192,7 @@ def test_shared_checks_are_shown_once(folder: Path, endpoint: str, httpserver: H
     both = settings.environment.model_copy(
         update={"services": {"backend": backend, "frontend": other}}
     )
-    report = preflight(settings.model_copy(update={"environment": both}))
+    report = preflight(settings.model_copy(update={"environment": both}), all=True)
     count = {
         name: sum(line.item.name == name for line in report.lines)
         for name in ("credentials", "git-clean", "service", "tests")
@@ -241,8 +242,8 @@ def test_the_table_is_aligned_and_readable_without_colour() -> None:
         Item("x", "unknown", "why"),
     )
     assert as_text(items).splitlines() == [
-        "  ok       tools      git 2",
-        "X refuse   git-clean  exited with 1",
+        "✓ ok       tools      git 2",
+        "✗ refuse   git-clean  exited with 1",
         "                      FAILED",
         "                      next: fix it",
         "? unknown  x          why",
@@ -274,3 +275,25 @@ def test_a_blocked_deploy_says_why_in_three_lines() -> None:
     assert len(str(several.value).splitlines()) == 3
     assert several.value.why == "git-clean: 1 change not committed: M a; service: MISSING"
     assert "--skip" not in several.value.next
+
+
+def test_a_deploy_lists_only_the_checks_that_are_not_ok() -> None:
+    """One line with the counts, and the exceptions below it, the worst first; all on request."""
+    items = (
+        Item("tools", "ok", "git 2"),
+        Item("migrations", "warn", "1 pending", "inv db.upgrade"),
+        Item("git-clean", "refuse", "not clean"),
+        Item("secrets", "unknown", "no answer"),
+    )
+    assert by_exception(items, 1.94, all=False).splitlines() == [
+        "✗ preflight  1 ok · 1 warning · 1 refused · 1 unknown  1.9 s",
+        "  ✗ refuse   git-clean   not clean",
+        "  ? unknown  secrets     no answer",
+        "  ! warn     migrations  1 pending",
+        "                         next: inv db.upgrade",
+    ]
+    assert by_exception(items[:1], 0.5, all=False) == "✓ preflight  1 ok  0.5 s"
+    assert by_exception(items[:2], 0.5, all=True).splitlines()[:2] == [
+        "✓ preflight  1 ok · 1 warning  0.5 s",
+        "  ✓ ok       tools       git 2",
+    ]

@@ -169,7 +169,7 @@ def test_a_tag_that_was_pushed_meanwhile_is_refused_by_the_engine_s_push(docked:
         {"backend/Dockerfile": dockerfile(docked, "echo building; sleep 3")},
         "Pushed by somebody else too",
     )
-    process = world.start(docked, "backend.deploy")
+    process = world.start(docked, "backend.deploy", "--verbose")
     world.read_until(process, "Step 4/")
     ecr.put_image(
         repositoryName=name,
@@ -196,7 +196,7 @@ def test_a_deploy_killed_three_times_ends_in_one_build_one_push_one_update(
     tag = world.commit(docked, {"backend/NOTE": "killed"}, "Killed on its way")
     before = int(world.service(docked)["taskDefinition"].rsplit(":", 1)[1])
     for step in ("Successfully tagged", " is sha256:", "deployment ecs-svc/"):
-        process = world.start(docked, "backend.deploy")
+        process = world.start(docked, "backend.deploy", "--verbose")
         said = world.read_until(process, step)
         process.kill()
         process.communicate()

@@ -333,7 +333,7 @@ def test_a_deploy_killed_at_any_step_is_simply_run_again(owned: Team, step: str)
     """
     tag = world.commit(owned.checkout, {"backend/NOTE": step}, f"Killed at: {step}")
     before = world.newest_revision(owned.checkout)
-    process = owned.start("backend.deploy")
+    process = owned.start("backend.deploy", "--verbose")
     world.read_until(process, STEPS[step], 200)
     process.kill()
     process.communicate()

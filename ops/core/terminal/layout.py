@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ops.core.terminal.style import COMMAND, is_terminal, painted, wants_colour
+from ops.core.terminal.style import COMMAND, DURATION, SIGN, is_terminal, painted, wants_colour
 
 WIDEST = 200
 _NARROWEST = 40
@@ -36,7 +36,11 @@ def fitted(text: str, stream: Any) -> str:
     width, colour = width_of(stream), wants_colour(stream)
     if width is None and not colour:
         return text
-    lines = [part for line in text.split("\n") for part in wrapped(line, width)]
+    lines = [
+        part
+        for line in text.split("\n")
+        for part in wrapped(_duration_to_the_right(line, width), width)
+    ]
     return "\n".join(map(painted, lines) if colour else lines)
 
 
@@ -60,6 +64,12 @@ def wrapped(line: str, width: int | None) -> Iterator[str]:
         current += gap + piece[0]
         end = piece.end()
     yield current
+
+
+def _duration_to_the_right(line: str, width: int | None) -> str:
+    """The time that a step took stands at the right margin."""
+    found = DURATION.search(line) if width and SIGN.match(line) else None
+    return with_right(line[: found.start()], found[1], width) if found else line
 
 
 def _hanging(line: str, width: int) -> int:

@@ -37,9 +37,9 @@ class Activity:
     ) -> None:
         self.text, self.stream = text, stream
         self._heartbeat_s, self._clock, self._began = heartbeat_s, clock, clock()
-        self._draws = is_terminal(stream) and not is_dumb()
+        self.draws = is_terminal(stream) and not is_dumb()
         self._over, self._lock, self._drawn = threading.Event(), threading.RLock(), False
-        self._paused = False
+        self.paused = False
         self._thread = threading.Thread(target=self._live, name="step", daemon=True)
 
     @property
@@ -60,11 +60,11 @@ class Activity:
     def pause(self) -> None:
         """Draw nothing until `resume`: a question, or a step inside this one."""
         with self._lock:
-            self._paused = True
+            self.paused = True
             self.erase()
 
     def resume(self) -> None:
-        self._paused = False
+        self.paused = False
 
     def erase(self) -> None:
         with self._lock:
@@ -74,19 +74,20 @@ class Activity:
 
     def _live(self) -> None:
         with suppress(RuntimeError):  # the interpreter ends
-            if self._draws:
+            if self.draws:
                 self._spin()
             else:
                 while not self._over.wait(self._heartbeat_s):
-                    if not self._paused:
-                        self._write(f"  still {self.text} ({format_duration(self.took_s)})\n")
+                    if not self.paused:
+                        took = format_duration(self.took_s)
+                        self._write(f"  · {self.text}  ({took} so far)\n")
 
     def _spin(self) -> None:
         number, pause = 0, _APPEARS_AFTER_S
         while not self._over.wait(pause):
             pause = _REDRAWS_S
             with self._lock:
-                if not self._over.is_set() and not self._paused:
+                if not self._over.is_set() and not self.paused:
                     self._drawn = True
                     self._write(f"{_ERASE}{self._frame(number)}")
             number += 1
@@ -110,11 +111,11 @@ _running: list[Activity] = []
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Print or ask inside, while no spinner draws."""
-    if not _running:
+    """Print, ask or draw inside, while no spinner draws; lines without a terminal continue."""
+    current = _running[-1] if _running else None
+    if current is None or not current.draws or current.paused:
         yield
         return
-    current = _running[-1]
     current.pause()
     try:
         yield

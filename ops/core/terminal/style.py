@@ -68,14 +68,14 @@ _STYLE_OF_STATE = {
     **dict.fromkeys(("failed", "timed out", "timed_out", "unhealthy", "NOT HEALTHY"), "failed"),
     **dict.fromkeys(("unknown", "UNKNOWN"), "unknown"),
 }
-_SIGN = re.compile(r"^( *)([✓!✗?–↺●·]) (?=\S)")
+SIGN = re.compile(r"^( *)([✓!✗?–↺●·]) (?=\S)")
 _NAME = re.compile(r"\S+(?: \S+)*?(?=  |$)")  # the column after a sign
 _LABEL = re.compile(r"^( *)(error:|why:|next:|cause|next|changed|undo:|note:)(?=\s)")
 _STYLE_OF_LABEL = {"error:": "failed", "next:": "dim", "next": "dim", "undo:": "dim", "why:": ""}
 _words = "|".join(sorted(map(re.escape, _STYLE_OF_STATE), key=len, reverse=True))
 _VERDICT = re.compile(rf"^ ?({_words})(?=:|  |$)")
 _STATE = re.compile(rf"(?<=  )({_words})(?=  |$)")
-_DURATION = re.compile(r"  +(\d[\d.]* (?:ms|s|min \d+ s)|\d+ (?:min|h|days))$")
+DURATION = re.compile(r"  +(\d[\d.]* (?:ms|s|min \d+ s)|\d+ (?:min|h|days))$")
 # a command of this tool with its options: never broken over lines
 COMMAND = re.compile(
     r"(?<![\w./“'\"-])(?:[\w.~/-]*/)?inv (?:-f \S+ |--env \S+ )*"
@@ -127,8 +127,8 @@ def _spans(line: str) -> list[tuple[int, int, str]]:
     """The start, end and style of each coloured part; they may overlap."""
     found = [(*match.span(), "command") for match in COMMAND.finditer(line)]
     found += [(*match.span(1), _STYLE_OF_STATE[match[1]]) for match in _STATE.finditer(line)]
-    found += [(*match.span(1), "dim") for match in _DURATION.finditer(line)]
-    if sign := _SIGN.match(line):
+    found += [(*match.span(1), "dim") for match in DURATION.finditer(line)]
+    if sign := SIGN.match(line):
         style = _STYLE_OF_SIGN[sign[2]]
         name = _NAME.match(line, sign.end())
         loud = style in ("warn", "failed", "unknown") and sign[2] != "↺"
