@@ -115,7 +115,8 @@ def _service_lines(status_: ServiceStatus) -> list[str]:
         return [*lines, f"  tasks: unknown: {status_.tasks.why}"]
     for task in status_.tasks:
         container = task.container(status_.container)
-        lines.append(f"  task {task.id}  {task.status}  {container.image if container else '?'}")
+        image = container.image.partition("/")[2] or container.image if container else "?"
+        lines.append(f"  task {task.id[:12]}  {task.status}  {image}")
     return lines
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ops.core import ui
+from ops.core.findings import Finding
 from ops.core.text import format_count, format_duration, format_timestamp
 from ops.ecs.display import finding_lines
 from ops.health.model import Change, Check, Sweep
@@ -16,19 +19,25 @@ if TYPE_CHECKING:
 
 _PAGES = ("page", "cached page")
 _MERGE_FROM = 4  # changes that say the same are one line
+SIGNS = {"ok": "✓", "failed": "✗", "unknown": "?", "skipped": "–"}
+_WORST_FIRST = ("failed", "unknown", "skipped")
 MARKS = {"ok": "ok", "failed": "FAILED", "unknown": "UNKNOWN", "skipped": "skipped"}
 
 
-def as_text(sweep: Sweep, settings: Settings) -> str:
-    """Render checks by group, root causes, changes, and the pages to open in a browser."""
+def as_text(sweep: Sweep, settings: Settings, *, all: bool = False) -> str:
+    """Render what is not ok, its causes, changes, and the pages to open in a browser.
+
+    `all`: every check, by group.
+    """
+    found = causes(sweep.checks)
     lines = [
-        *_check_lines(sweep),
+        *(_check_lines(sweep) if all else _exceptions(sweep)),
         "",
-        *_problem_lines(sweep),
+        *_cause_lines(found),
         *_change_lines(sweep),
         *_browser_checks(settings),
         verdict(sweep),
-        *([] if sweep.healthy else [" next: inv troubleshoot.all"]),
+        *([] if sweep.healthy else [f"  next  {' · '.join(_commands(found))}"]),
     ]
     return "\n".join(lines)
 
@@ -42,14 +51,43 @@ def _check_lines(sweep: Sweep) -> Iterator[str]:
         yield f"  {check_line(check)}"
 
 
+def _exceptions(sweep: Sweep) -> Iterator[str]:
+    """The checks that are not ok, failures first, and how many are."""
+    listed = [each for status in _WORST_FIRST for each in sweep.checks if each.status == status]
+    width = max((len(each.group) for each in listed), default=0)
+    for check in listed:
+        yield f"{SIGNS[check.status]} {check.group:<{width}}  {_described(check)}"
+    ok = [check for check in sweep.checks if check.status == "ok"]
+    if not listed:
+        groups = ", ".join(
+            f"{group} {number}" for group, number in Counter(each.group for each in ok).items()
+        )
+        yield f"✓ {format_count(len(ok), 'check')}: {groups}"
+    elif ok:
+        yield f"✓ {format_count(len(ok), 'other')}"
+
+
 def check_line(check: Check) -> str:
+    """A check as one line: its sign, status, name and detail."""
+    return f"{SIGNS[check.status]} {MARKS[check.status]:<7}  {_described(check)}"
+
+
+def _described(check: Check) -> str:
     because = f"  [explained by {check.explained_by.label}]" if check.explained_by else ""
-    return f"{MARKS[check.status]:<8} {check.name}: {check.detail}{because}".translate(ui.CONTROL)
+    return f"{check.name}: {check.detail}{because}".translate(ui.CONTROL)
 
 
-def _problem_lines(sweep: Sweep) -> Iterator[str]:
-    for finding in causes(sweep.checks):
-        yield from (line.translate(ui.CONTROL) for line in finding_lines(finding))
+def _cause_lines(found: Sequence[Finding]) -> Iterator[str]:
+    for finding in found:
+        first, *rest = finding_lines(replace(finding, fix=()))
+        yield f"cause  {first}".translate(ui.CONTROL)
+        yield from (f"   {line}".translate(ui.CONTROL) for line in rest)
+
+
+def _commands(found: Sequence[Finding]) -> list[str]:
+    """What to type next: the fixes of the causes, and the diagnosis of all."""
+    fixes = [command for finding in found for command in finding.fix]
+    return list(dict.fromkeys([*fixes, "inv troubleshoot.all"]))
 
 
 def _change_lines(sweep: Sweep) -> Iterator[str]:
@@ -103,8 +141,8 @@ def verdict(sweep: Sweep) -> str:
         status: sum(check.status == status for check in sweep.checks)
         for status in ("ok", "failed", "unknown", "skipped")
     }
-    summary = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
+    summary = " · ".join(f"{number} {status}" for status, number in counts.items() if number)
     return (
-        f"{'healthy' if sweep.healthy else 'NOT HEALTHY'}: {sweep.environment}: {summary} in "
+        f"{'healthy' if sweep.healthy else 'NOT HEALTHY'}  {sweep.environment}: {summary} in "
         f"{format_duration(sweep.took_s)}"
     )

@@ -8,6 +8,7 @@ and then sent, so that neither a kill nor Ctrl-C loses it.
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from ops.core.errors import OpsError
 from ops.core.files import write_json
 from ops.core.findings import Unknown
 from ops.core.parallel import Reads, gather
+from ops.core.terminal import layout
 from ops.platform import Platform
 from ops.state import outbox
 from ops.state.model import TAGS, InvalidRecord, ReleaseRecord
@@ -127,12 +129,9 @@ class Releases:
             return "no release matches"
         if not self.rows:
             return "no releases: no record, and no image in ECR"
-        heading = (
-            f"  {'when (UTC)':<19}  {'tag':<12} {'kind':<8} {'verdict':<12} {'by':<14} "
-            f"{'digest':<19}  commit"
-        )
-        unknown = "; ? unknown" if any(row.current is None for row in self.rows) else ""
-        text = "\n".join((heading, *map(rules.line, self.rows), f"* runs now{unknown}"))
+        unknown = " · ? unknown" if any(row.current is None for row in self.rows) else ""
+        lines = rules.table(self.rows, layout.width_of(sys.stdout))
+        text = "\n".join((*lines, f"● runs now{unknown}"))
         return text.translate(ui.CONTROL)  # tags and subjects come from outside
 
     @property

@@ -33,6 +33,7 @@ def report_sweep(
 ) -> None:
     """Run one sweep, or one after the other; exit code 1 if a check failed or is unknown."""
     from ops.core import ui
+    from ops.core.terminal.step import step
     from ops.health import history, render
     from ops.health import sweep as flow
     from ops.health import watch as health_watch
@@ -46,13 +47,19 @@ def report_sweep(
     if pause is not None:
         health_watch.watch(platform, request, pause, session)
         return
-    found = flow.run_sweep(platform, request)
+    with step("health: checking everything at once"):
+        found = flow.run_sweep(platform, request)
     exit_code = history.save_or_exit_code(save, found) or (0 if found.healthy else 1)
-    text = render.as_text(found, session.settings)
+    text = render.as_text(found, session.settings, all=session.verbose)
     session.report(Report(flow.as_document(found), text, exit_code))
 
 
-@ops_task(options=("skip", "json"), help={**SHARED, "only": ONLY}, repeated=("only",), name="all")
+@ops_task(
+    options=("skip", "verbose", "json"),
+    help={**SHARED, "only": ONLY},
+    repeated=("only",),
+    name="all",
+)
 def everything(
     session: Session,
     only: list[str] | None = None,
@@ -77,7 +84,7 @@ def group(name: str, doc: str) -> Any:
         report_sweep(session, (name,), since, baseline, save, watch)
 
     body.__doc__ = doc
-    return ops_task(options=("skip", "json"), help=SHARED, name=name)(body)
+    return ops_task(options=("skip", "verbose", "json"), help=SHARED, name=name)(body)
 
 
 endpoints = group(

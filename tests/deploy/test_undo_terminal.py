@@ -23,7 +23,7 @@ def crashing(platform: Checkout, note: str) -> tuple[Terminal, str]:
     world.commit(platform, {"backend/server.py": world.CRASH, "backend/NOTE": note}, note)
     old = str(world.service(platform)["taskDefinition"])
     command = inv_command(platform.root, "backend.deploy", "--skip", "tests")
-    environment = plain_environment(TERM="xterm-256color")
+    environment = plain_environment(TERM="xterm-256color", COLUMNS="200")
     terminal = Terminal(command, platform.root, environment)
     terminal.wait_for("deployment ecs-svc/")
     return terminal, old

@@ -45,7 +45,7 @@ def test_all_green_and_nothing_changes(platform: Checkout) -> None:
     )
     text = platform.inv("health.all").stdout
     assert (
-        "no changes" in text and "check in a browser: http" in text and "healthy: sandbox:" in text
+        "no changes" in text and "check in a browser: http" in text and "healthy  sandbox:" in text
     )
 
 
@@ -238,7 +238,7 @@ def test_watch_marks_what_changes(platform: Checkout) -> None:
     ) as watching:
         try:
             assert watching.stdout
-            assert any(line.startswith("healthy: sandbox:") for line in watching.stdout)
+            assert any(line.startswith("healthy  sandbox:") for line in watching.stdout)
             break_it(platform, "page-500")
             assert any("/about 200 → 500 page_failing" in line for line in watching.stdout)
         finally:

@@ -42,7 +42,7 @@ def test_verdict_changes_and_what_is_ill_come_first_and_fit() -> None:
     """40 checks on 24 lines: groups that are well are a line each."""
     lines = shown(replace(ALL, changes=(Change("terraform · state lock", "free", "held"),)), 24)
     assert len(lines) < 24
-    assert lines[0].startswith("NOT HEALTHY: dev: 40 ok, 1 failed")
+    assert lines[0].startswith("NOT HEALTHY  dev: 40 ok · 1 failed")
     assert lines[1].startswith("12:30:45  terraform · state lock free → held")
     assert lines[2].split()[:2] == ["terraform", "FAILED"] and "\x1b" not in lines[2]
     assert [line.split()[:3] for line in lines[3:]] == [

@@ -20,10 +20,10 @@ from ops.state.rules.records import (
     folder,
     has_unrecorded,
     key,
-    line,
     newest_first,
     rows,
     running_images,
+    table,
     with_start_time,
 )
 
@@ -81,8 +81,9 @@ def test_a_restart_is_listed_as_one_with_the_commit_of_its_image() -> None:
         ("x", None, "", ""),
         ("b", None, "", ""),
     ]
-    assert [line(row).split()[3] for row in listed] == ["restart", "deploy", "-", "?"]
-    assert line(listed[0]).endswith("Say hello  (no longer in ECR)")
+    lines = table(listed, None)[1:]
+    assert [each.split()[3] for each in lines] == ["restart", "deploy", "–", "?"]
+    assert lines[0].endswith("Say hello  (no longer in ECR)")
 
 
 def test_an_image_without_a_record_is_listed_and_can_be_current() -> None:
@@ -184,17 +185,24 @@ def test_a_row_as_a_person_reads_it() -> None:
         [image("b")],
         runs("a"),
     )
-    assert "hunter2" not in line(recorded) + str(vars(recorded))
-    assert (
-        line(recorded).startswith("* 2026-01-05 10:00:00  a ")
-        and "Say hello" in line(recorded)
-        and "no longer in ECR" in line(recorded)
-    )
-    assert (
-        "2026-01-01 00:00:00" in line(pushed)
-        and "pushed then" in line(pushed)
-        and "unrecorded" in line(pushed)
-    )
+    heading, newest, oldest = table([recorded, pushed], None)
+    assert "hunter2" not in newest + str(vars(recorded))
+    assert heading.split() == ["when", "(UTC)", "tag", "kind", "verdict", "by", "digest", "commit"]
+    assert newest.startswith("● 2026-01-05 10:00:00  a ")
+    assert "Say hello" in newest and newest.endswith("(no longer in ECR)")
+    assert oldest.startswith("  2026-01-01 00:00:00  b ")
+    assert "unrecorded" in oldest and "pushed then; no record of a release" in oldest
+
+
+@pytest.mark.parametrize(("width", "kind"), [(40, False), (80, False), (120, True), (200, True)])
+def test_the_table_fits_the_terminal(width: int, kind: bool) -> None:
+    """Narrow ones leave out kind, digest and year, and cut the subject; no line is wrapped."""
+    subject = "Let the health check name its service, and the home page say what it proves"
+    (found,) = rows([replace(record("a"), subject=subject)], [image("a")], runs("a"))
+    lines = table([found], width)
+    assert max(map(len, lines)) <= width
+    assert ("kind" in lines[0]) is kind
+    assert "rolled_back" not in "".join(lines)
 
 
 def test_keys_sort_newest_first() -> None:
@@ -213,12 +221,14 @@ def test_what_could_not_be_read_is_none() -> None:
     one.
     """
     (blind,) = rows([record("a")], [image("a")], known=Known(tasks=False))
-    assert blind.current is None and blind.verdict == "succeeded" and line(blind).startswith("? ")
+    assert (
+        blind.current is None and blind.verdict == "succeeded" and table([blind], None)[1][0] == "?"
+    )
     (current, other) = rows([record("a")], [image("x", 9)], runs("x"), known=Known(tasks=False))
     assert (current.current, other.current) == (True, None)
     (unread,) = rows([], [image("a")], runs("a"), known=Known(records=False))
     assert (unread.recorded, unread.verdict, unread.commit, unread.by) == (None, None, None, None)
-    assert unread.current is True and "unknown" in line(unread)
+    assert unread.current is True and "unknown" in table([unread], None)[1]
     assert rows([record("a")], [], known=Known(records=False))[0].verdict == "succeeded"
 
 

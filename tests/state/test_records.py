@@ -146,7 +146,7 @@ def test_what_could_not_be_written_is_sent_when_releases_are_listed(
     assert (
         text.startswith("  when (UTC)")
         and "Say hello\\x1b[2J" in text
-        and text.endswith("* runs now; ? unknown")
+        and text.endswith("● runs now · ? unknown")
     )
 
 

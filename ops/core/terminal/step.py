@@ -52,10 +52,9 @@ class Activity:
 
     def end(self) -> None:
         """Stop drawing and erase the spinner. Idempotent."""
-        self._over.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join()
-        self.erase()
+        with self._lock:  # afterwards the thread draws nothing any more
+            self._over.set()
+            self.erase()
 
     def pause(self) -> None:
         """Draw nothing until `resume`: a question, or a step inside this one."""
@@ -131,14 +130,15 @@ def step(text: str, stream: TextIO | None = None, **options: Any) -> Iterator[Ac
     """
     activity = Activity(text, stream or sys.stderr, **options)
     outer = _running[-1] if _running else None
-    if outer:
-        outer.pause()
-    _running.append(activity)
-    activity.start()
-    try:
+    try:  # a signal may arrive at any point
+        if outer:
+            outer.pause()
+        _running.append(activity)
+        activity.start()
         yield activity
     finally:
         activity.end()
-        _running.remove(activity)
+        if activity in _running:
+            _running.remove(activity)
         if outer:
             outer.resume()

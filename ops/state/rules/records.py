@@ -7,7 +7,7 @@ or its revision runs.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -16,10 +16,12 @@ from ops.aws.facts import Image, TaskState, image_tag
 from ops.core.errors import ConfigError
 from ops.core.findings import Verdict
 from ops.core.redaction.redact import one_line, redacted
+from ops.core.terminal.layout import cut
 from ops.core.text import short_commit, short_digest
 from ops.state.model import ReleaseRecord
 
 _MAX_UNRECORDED = 100  # images without a record, the newest
+_WIDE = 110  # columns of a terminal for the whole table
 _FILTERS = (*(verdict.value for verdict in Verdict), "unrecorded")
 NEWEST_FIRST = (
     10**10
@@ -328,24 +330,42 @@ def _utc(at: datetime | None) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds") if at else ""
 
 
-def line(row: ReleaseRow) -> str:
-    """One line of the table below the heading of `releases`."""
-    said = {
-        "pushed": "pushed then; no record of a release",
-        "started": "runs since then; no record of a release",
-    }
-    if row.recorded is None:
-        said = {
-            "pushed": "pushed then; the records are unknown",
-            "started": "runs since then; the records are unknown",
-        }
-    subject = said.get(row.dated) or row.subject or short_commit(row.commit or "")
-    gone = "  (no longer in ECR)" if row.in_ecr is False else ""
+def table(rows: Sequence[ReleaseRow], width: int | None) -> list[str]:
+    """The table of `releases`, a line per release; `width` None: every column, nothing cut.
+
+    Below 110 columns it leaves out the kind, the digest and the year.
+    """
+    wide = width is None or width >= _WIDE
+    names = ("when (UTC)", "tag", "kind", "verdict", "by", "digest")
+    cells = [names, *(_cells(row, wide=wide) for row in rows)]
+    chosen = [number for number, name in enumerate(names) if wide or name not in ("kind", "digest")]
+    longest = {number: max(len(each[number]) for each in cells) for number in chosen}
+    marks = [" ", *("?" if row.current is None else "●" if row.current else " " for row in rows)]
+    subjects = ["commit", *map(_subject, rows)]
+    lines = []
+    for mark, each, subject in zip(marks, cells, subjects, strict=True):
+        columns = "  ".join(f"{each[number]:<{longest[number]}}" for number in chosen)
+        line = f"{mark} {columns}  {subject}"
+        lines.append(line if width is None else cut(line, width))
+    return lines
+
+
+def _cells(row: ReleaseRow, *, wide: bool) -> tuple[str, ...]:
     when = row.at[:19].replace("T", " ")
-    mark = "?" if row.current is None else "*" if row.current else " "
-    verdict, by = row.verdict or "unknown", "?" if row.by is None else row.by
-    kind = row.kind or ("?" if row.recorded else "-")
     return (
-        f"{mark} {when:<19}  {row.tag:<12} {kind:<8} {verdict:<12} {by:<14} "
-        f"{short_digest(row.digest):<19}  {one_line(subject, limit=48)}{gone}"
+        when if wide else when[5:16],
+        row.tag,
+        row.kind or ("?" if row.recorded else "–"),
+        (row.verdict or "unknown").replace("_", " "),
+        "?" if row.by is None else row.by or "–",
+        short_digest(row.digest).removeprefix("sha256:"),
     )
+
+
+def _subject(row: ReleaseRow) -> str:
+    """The commit's subject; where there is no record, what the time stands for."""
+    why = "no record of a release" if row.recorded is not None else "the records are unknown"
+    dated = {"pushed": f"pushed then; {why}", "started": f"runs since then; {why}"}
+    subject = dated.get(row.dated) or row.subject or short_commit(row.commit or "")
+    gone = "  (no longer in ECR)" if row.in_ecr is False else ""
+    return f"{one_line(subject, limit=48)}{gone}"
