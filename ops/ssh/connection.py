@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import functools
 import logging
-import shlex
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import ConfigError, TimedOut
 from ops.core.parallel import importing
-from ops.ssh import errors, host_keys
+from ops.core.retry import pauses_within, retry
+from ops.ssh import errors, host_keys, remote_shell
 from ops.ssh.errors import ConnectionLost
 from ops.ssh.port_forward import Forwarder
 
@@ -34,6 +35,7 @@ _CHUNK = 32 * 1024
 _KEEPALIVE_S = 3
 _LOSS_MS = 8000  # data unacknowledged for so long means a lost connection
 RUN_TIMEOUT = 60.0  # seconds
+_SESSION_PATIENCE_S, _SESSION_PAUSE_S = 20.0, 0.25  # for a free session of the connection
 _POLL_S = 0.5  # how soon an interrupt gets through while nothing arrives
 
 
@@ -117,11 +119,16 @@ class Host:
         timeout_s: float | None = None,
         what: str = "",
     ) -> CommandResult:
-        line = command if isinstance(command, str) else shlex.join(command)
+        """Run a command by the account's /bin/sh, and pass its output to `on_out` as it comes.
+
+        Raises Refused if the account runs no commands, and TimedOut.
+        """
         err: list[bytes] = []
+        marked = remote_shell.MarkedOutput(on_out)
+        stdin = remote_shell.first_line(command) + stdin
         try:
-            channel = self.transport.open_session(timeout=RUN_TIMEOUT)
-            channel.exec_command(line)
+            channel = self._open_session()
+            channel.exec_command(remote_shell.COMMAND_LINE)
         except Exception:
             if not self.transport.is_active():
                 return CommandResult(-1, b"", b"", lost=True)
@@ -134,7 +141,9 @@ class Host:
             for thread in threads:
                 thread.start()
             if not _read_stdout(
-                channel, on_out, time.monotonic() + timeout_s if timeout_s is not None else None
+                channel,
+                marked.take,
+                time.monotonic() + timeout_s if timeout_s is not None else None,
             ):
                 raise TimedOut(
                     f"ssh {self.where}: {what}",
@@ -148,7 +157,29 @@ class Host:
             )
             threads[1].join(_POLL_S)
         lost = code == -1 and not self.transport.is_active()
+        if not (marked.begun or lost):
+            raise remote_shell.no_shell(self.where, what, marked.before or b"".join(err), code)
         return CommandResult(code, b"", b"".join(err), lost)
+
+    def _open_session(self) -> Any:
+        """A new channel for a command, after a wait if sshd allows no more now (MaxSessions).
+
+        sshd counts a session until its process has ended, which may be after our channel closed.
+        """
+
+        def open_channel() -> Any:
+            from paramiko.ssh_exception import ChannelException
+
+            try:
+                return self.transport.open_session(timeout=RUN_TIMEOUT)
+            except ChannelException:
+                raise errors.no_session(self.where, _SESSION_PATIENCE_S) from None
+
+        return retry(
+            open_channel,
+            pauses_within(repeat(_SESSION_PAUSE_S), _SESSION_PATIENCE_S),
+            passing=lambda error: True,
+        )
 
     @contextmanager
     def forward(self, host: str, port: int) -> Iterator[int]:

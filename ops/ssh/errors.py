@@ -80,6 +80,15 @@ def translate_error(
     return Unreachable(what, _cause_text(error), "check that sshd runs there, and bastion.port")
 
 
+def no_session(where: str, waited_s: float) -> Unreachable:
+    """sshd refuses another session on an open connection."""
+    return Unreachable(
+        f"ssh {where}",
+        f"sshd allows no more sessions on this connection, after {waited_s:g} s (MaxSessions)",
+        "try again; its administrator can raise MaxSessions",
+    )
+
+
 def _cause_text(error: BaseException) -> str:
     """The text of an error; paramiko wraps a refused connection in an error of its own."""
     causes = getattr(error, "errors", None)

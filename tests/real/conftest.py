@@ -62,6 +62,8 @@ PARTS: dict[str, Callable[[], Any]] = {
     "bash": _program("bash"),
     "zsh": _program("zsh"),
     "fish": _program("fish"),
+    "tcsh": _program("tcsh"),
+    "dash": _program("dash"),
 }
 
 

@@ -170,11 +170,13 @@ def attach(
     on_message: Callable[[WatchMessage], None],
 ) -> None:
     """Pass on all messages of the run from `offset` on, until its end. Raises ConnectionLost."""
-    code = host.stream(
-        environment.command("attach", run, str(offset)),
-        b"",
-        lambda line: on_message(json.loads(line)),
-    )
+
+    def take(line: bytes) -> None:
+        message = _document(line)
+        if message is not None:  # else a background process of the login shell printed it
+            on_message(cast("WatchMessage", message))
+
+    code = host.stream(environment.command("attach", run, str(offset)), b"", take)
     if code:
         raise OpsError(
             f"watching run {run} ended with {code}", "Python on the bastion failed", "inv db.attach"
@@ -189,17 +191,25 @@ def cancel(host: Host, environment: BastionEnvironment, run: str) -> CancelAnswe
 def _run_json(
     host: Host, command: str | list[str], what: str, stdin: bytes = b""
 ) -> dict[str, Any]:
-    """Run a command, and parse its last line of output as JSON."""
+    """Run a command, and return the last JSON object of its output."""
     ran = _run(host, command, what, stdin)
-    try:
-        found = json.loads(ran.out.decode().splitlines()[-1])
-    except (ValueError, IndexError):
+    found = next(filter(None, map(_document, reversed(ran.out.splitlines()))), None)
+    if found is None:
         raise OpsError(
             what,
             f"it answered {one_line(ran.out.decode(errors='replace'))!r}",
             "set database.run: tunnel",
-        ) from None
-    return dict(found)
+        )
+    return found
+
+
+def _document(line: bytes) -> dict[str, Any] | None:
+    """A line that is a JSON object; None for any other."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _run(
