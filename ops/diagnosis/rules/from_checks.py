@@ -16,6 +16,9 @@ from ops.diagnosis.rules.operator.locks import state_lock_is_normal
 from ops.diagnosis.rules.rollouts import EXPECTED, normal_rollouts
 
 
+_BEHIND_TASKS = ("endpoints", "targets", "cdn")  # groups of checks that need tasks which serve
+
+
 def from_checks(incident: Incident) -> Iterable[Candidate]:
     """Yield the finding of every failed check that has one."""
     return tuple(_findings(incident))
@@ -66,12 +69,14 @@ def _still_serves(incident: Incident, check: CheckFact) -> bool:
 def explained_by_sweep(incident: Incident) -> dict[tuple[str, str], tuple[str, str]]:
     """Identity of a cause → that of the cause which explains it, by the sweep's own rules.
 
-    Tasks that cannot start explain nothing while enough other tasks serve.
+    Tasks that cannot start explain no page and no target while enough other tasks serve.
     """
     by_label = {check.label: check for check in incident.checks}
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for check in incident.checks:
         above = by_label.get(check.explained_by)
-        if check.finding and above and above.finding and not _still_serves(incident, above):
+        if not check.finding or not above or not above.finding:
+            continue
+        if check.group not in _BEHIND_TASKS or not _still_serves(incident, above):
             found[(check.finding.cause, check.service)] = (above.finding.cause, above.service)
     return found
