@@ -15,7 +15,6 @@ from ops.diagnosis.rules import known_causes  # noqa: F401 - registers them
 from ops.diagnosis.rules.operator.locks import state_lock_is_normal
 from ops.diagnosis.rules.rollouts import EXPECTED, normal_rollouts
 
-
 _BEHIND_TASKS = ("endpoints", "targets", "cdn")  # groups of checks that need tasks which serve
 
 
