@@ -129,12 +129,12 @@ def exists(cloud: AwsSession, arn: str) -> bool:
     bucket, _, key = arn.rpartition(":::")[2].partition("/")
     with cloud.translated(f"s3://{bucket}/{key} (s3:GetObject)", _no_bucket(bucket)):
         try:
-            cloud.client("s3").head_object(Bucket=bucket, Key=key)
+            answer = cloud.client("s3").head_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if code(error) in _ABSENT:
                 return False
             raise
-        return True
+        return bool(answer["ETag"])  # which every object has
 
 
 def keys(cloud: AwsSession, bucket: str, prefix: str, limit: int) -> tuple[str, ...]:

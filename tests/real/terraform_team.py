@@ -22,6 +22,14 @@ DEEP = 4
 # Go collects garbage only when memory is short: else that takes a third of each run, over the
 # provider's 600 MB of schemas.
 LAZY: dict[str, Any] = {"GOGC": "off", "GOMEMLIMIT": "1500MiB"}
+_UNASKED = os.environ.get("CI") == "true" and "terraform-deploy" not in os.environ.get(
+    "OPS_REQUIRE_REAL", ""
+).split(",")
+LONG = pytest.mark.skipif(
+    _UNASKED,
+    reason="minutes long together: run by `inv dev.test`, and in CI where OPS_REQUIRE_REAL names "
+    "terraform-deploy",
+)
 
 
 @dataclass(frozen=True)

@@ -16,17 +16,9 @@ import pytest
 
 from tests.checkout import Checkout
 from tests.deploy import deploying as world
-from tests.real.terraform_team import Team, team
+from tests.real.terraform_team import LONG, Team, team
 from tests.relay import before_aws
 
-IN_CI_UNASKED = os.environ.get("CI") == "true" and "terraform-deploy" not in os.environ.get(
-    "OPS_REQUIRE_REAL", ""
-).split(",")
-ASKED = (
-    "minutes long together: run by `inv dev.test`, and in CI where OPS_REQUIRE_REAL names "
-    "terraform-deploy"
-)
-LONG = pytest.mark.skipif(IN_CI_UNASKED, reason=ASKED)
 pytestmark = [pytest.mark.xdist_group("terraform"), pytest.mark.timeout(300)]
 FRONTEND = "dev-davidshaevel-frontend"
 FAMILY = "dev-davidshaevel-backend"

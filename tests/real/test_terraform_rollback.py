@@ -12,7 +12,7 @@ import pytest
 
 from tests.checkout import Checkout
 from tests.deploy import deploying as world
-from tests.real.terraform_team import Team, team
+from tests.real.terraform_team import LONG, Team, team
 
 pytestmark = [pytest.mark.xdist_group("terraform"), pytest.mark.timeout(300)]
 FRONTEND = "dev-davidshaevel-frontend"
@@ -120,7 +120,10 @@ def test_a_failed_rollback_is_undone_by_a_second_plan(owned: Team) -> None:
     assert owned.document("tf.plan")["changes"] == []
 
 
-@pytest.mark.parametrize("step", KILLED_AT)
+@pytest.mark.parametrize(
+    "step",
+    [each if each == "service changed" else pytest.param(each, marks=LONG) for each in KILLED_AT],
+)
 def test_a_rollback_killed_at_any_step_is_simply_run_again(owned: Team, step: str) -> None:
     """kill -9: Terraform ends its own step, the next run waits for its lock and goes to the same
     release, which is recorded.
