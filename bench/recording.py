@@ -13,7 +13,8 @@ from typing import Any
 
 from ops.aws import session
 from ops.aws.facts import Event, ServiceState, Target, TaskState
-from ops.core.findings import Finding
+from ops.core.findings import Finding, Verdict
+from ops.ecs.watch import NO_OPTIONS, NO_TRAFFIC, TrafficState, WatchOptions
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 ARN = "arn:aws:ecs:us-east-1:123456789012"
@@ -216,11 +217,17 @@ class Notes:
     def note(self, kind: str, what: Any) -> None:
         self.shown.append((self.clock(), kind, what))
 
-    def following(self, deployment_id: str, timeout_s: float) -> None:
+    def following(
+        self, deployment_id: str, timeout_s: float, options: WatchOptions = NO_OPTIONS
+    ) -> None:
         self.note("following", deployment_id)
 
     def update(
-        self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]
+        self,
+        service: ServiceState,
+        tasks: tuple[TaskState, ...],
+        targets: tuple[Target, ...],
+        traffic: TrafficState = NO_TRAFFIC,
     ) -> None:
         self.note("update", service)
 
@@ -235,6 +242,24 @@ class Notes:
 
     def line(self, line: str) -> None:
         self.note("line", line)
+
+    def log_lines(self, lines: tuple[str, ...]) -> None:
+        for line in lines:
+            self.line(line)
+
+    @property
+    def is_live(self) -> bool:
+        return False
+
+    @property
+    def shows_logs(self) -> bool | None:
+        return None
+
+    def wait(self, seconds: float, sleep: Callable[[float], None]) -> None:
+        sleep(seconds)
+
+    def ended(self, verdict: Verdict, why: str) -> None:
+        self.note("ended", verdict)
 
     def close(self) -> None:
         self.note("close", None)

@@ -71,7 +71,7 @@ def watched(
         "follow": follow,
         "timeout_includes_bake": bounded,
         "settle_s": settle_s,
-        "service": "backend",
+        "options": watch.WatchOptions("backend"),
     }
     outcome = watch.watch(
         observer, "ecs-svc/new", display=notes, clock=clock, sleep=clock.sleep, **settings

@@ -416,6 +416,7 @@ def service_state(found: Mapping[str, Any]) -> ServiceState:
                 item.get("containerName", ""),
                 item.get("containerPort", 0),
                 (item.get("advancedConfiguration") or {}).get("alternateTargetGroupArn") or "",
+                (item.get("advancedConfiguration") or {}).get("productionListenerRule") or "",
             )
             for item in found["loadBalancers"]
             if item.get("targetGroupArn")
@@ -434,6 +435,7 @@ def service_state(found: Mapping[str, Any]) -> ServiceState:
         bake_s=_bake_s(configuration),
         alarms_rollback=bool(alarms.get("enable") and alarms.get("rollback")),
         scheduling=found.get("schedulingStrategy") or "REPLICA",
+        alarms=tuple(alarms.get("alarmNames") or ()) if alarms.get("enable") else (),
     )
 
 

@@ -82,14 +82,35 @@ def targets(cloud: AwsSession, arn: str) -> tuple[Target, ...]:
         found = cloud.client("elbv2").describe_target_health(TargetGroupArn=arn)[
             "TargetHealthDescriptions"
         ]
-        return tuple(to_target(item["Target"], item["TargetHealth"]) for item in found)
+        return tuple(to_target(item["Target"], item["TargetHealth"], arn) for item in found)
 
 
-def to_target(found: Mapping[str, Any], health: Mapping[str, Any]) -> Target:
+def rule_weights(cloud: AwsSession, rule: str) -> dict[str, int]:
+    """The share of each target group in a listener's rule, in percent, by ARN (DescribeRules)."""
+    what = f"listener rule {rule.rsplit('/', 1)[-1]} (elasticloadbalancing:DescribeRules)"
+    with cloud.translated(what):
+        found = cloud.client("elbv2").describe_rules(RuleArns=[rule])["Rules"]
+        return to_weights([action for each in found for action in each["Actions"]])
+
+
+def to_weights(actions: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The percentages of the `forward` actions of a rule; a group without a weight has 1."""
+    weights: dict[str, int] = {}
+    for action in actions:
+        groups = (action.get("ForwardConfig") or {}).get("TargetGroups") or []
+        if not groups and action.get("TargetGroupArn"):
+            groups = [{"TargetGroupArn": action["TargetGroupArn"]}]
+        weights.update({each["TargetGroupArn"]: each.get("Weight", 1) for each in groups})
+    total = sum(weights.values())
+    return {arn: round(100 * weight / total) for arn, weight in weights.items()} if total else {}
+
+
+def to_target(found: Mapping[str, Any], health: Mapping[str, Any], group: str = "") -> Target:
     return Target(
         id=found["Id"],
         port=found.get("Port", 0),
         state=health["State"],
         reason=health.get("Reason", ""),
         description=health.get("Description", ""),
+        group=group,
     )

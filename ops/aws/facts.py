@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypedDict
 
@@ -59,13 +59,14 @@ class LoadBalancer:
     """Where a service registers its tasks: a target group, and the container and port.
 
     `alternate` is the other target group of a blue/green pair; production alternates between the
-    two.
+    two, by the weights of `production_rule`, the ARN of a listener's rule.
     """
 
     target_group: str
     container: str
     port: int
     alternate: str = ""
+    production_rule: str = ""
 
     @property
     def target_groups(self) -> tuple[str, ...]:
@@ -79,7 +80,8 @@ class ServiceState:
 
     `controller` is ECS, CODE_DEPLOY or EXTERNAL. `strategy` is ROLLING, BLUE_GREEN, LINEAR or
     CANARY. `scheduling` is REPLICA or DAEMON. `bake_s` is how long its deployments stay IN_PROGRESS
-    after all new tasks run, by configuration.
+    after all new tasks run, by configuration. `alarms` are the names of the CloudWatch alarms that
+    can fail its deployments.
     """
 
     name: str
@@ -100,6 +102,7 @@ class ServiceState:
     bake_s: float = 0.0
     alarms_rollback: bool = False
     scheduling: str = "REPLICA"
+    alarms: tuple[str, ...] = ()
 
     @property
     def rolls_back(self) -> bool:
@@ -189,13 +192,22 @@ class TaskLaunch:
 
 @dataclass(frozen=True)
 class Target:
-    """A target of a target group (DescribeTargetHealth)."""
+    """A target of a target group (DescribeTargetHealth); `group` is the ARN of the group."""
 
     id: str
     port: int
     state: str
     reason: str = ""
     description: str = ""
+    group: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A CloudWatch alarm: its `state` is OK, ALARM or INSUFFICIENT_DATA."""
+
+    name: str
+    state: str
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ An undo that fails is reported; the first error is raised. A step whose error sa
 nothing (`OpsError.untouched`) counts as one that never began: it is not undone.
 
 `BaseException` is caught on purpose: Ctrl-C and SIGTERM undo as any failure does. A second
-interruption during the undo stops the undo, and the journal lists what was not undone.
+interruption during the undo stops the undo, and the journal lists what was not undone. Detached
+ends a plan without an undo.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ops.core.errors import OpsError
+from ops.core.errors import Detached, OpsError
 from ops.core.plan import Plan, Step
 from ops.core.terminal.step import step as show_step
 from ops.core.text import format_duration, format_error
@@ -102,10 +103,15 @@ class Journal:
 
 
 def apply(plan: Plan, handlers: StepHandlers, journal: Journal) -> None:
-    """Run every step of `plan` in order; on an error, undo what had begun and raise it."""
+    """Run every step of `plan` in order; on an error, undo what had begun and raise it.
+
+    Detached is raised without an undo: the operator leaves in place what goes on.
+    """
     try:
         for step in plan.steps:
             _carry_out(step, handlers, journal)
+    except Detached:
+        raise
     except BaseException as error:
         journal.cause = error
         _undo_all(handlers, journal)
@@ -121,6 +127,9 @@ def _carry_out(step: Step, handlers: StepHandlers, journal: Journal) -> None:
         with show_step(f"{step.verb}: {step}"):
             done = handlers.do(step)
         entry.status = "done"
+    except Detached:
+        entry.status = "left"
+        raise
     except BaseException as error:
         entry.failed = not getattr(error, "untouched", False)
         entry.status = "failed" if entry.failed else "refused"

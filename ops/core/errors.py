@@ -95,6 +95,10 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(f"interrupted by {signal_name}")
 
 
+class Detached(Exception):
+    """The operator ended a watch by a key: what was watched goes on, and nothing is undone."""
+
+
 class Unreachable(OpsError):
     """An outside system did not answer or denied access: credentials, network, permission.
 

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from ops.core.errors import ConfigError, Refused
 from ops.core.invocation import invocation
 from ops.core.redaction.redact import known
-from ops.core.terminal import layout
+from ops.core.terminal import layout, live_screen
 from ops.core.terminal.step import undisturbed
 
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
@@ -44,8 +44,11 @@ def progress(line: str = "", right: str = "") -> None:
     Control characters are escaped, so that text from outside cannot move the terminal's cursor.
     """
     line = layout.with_right(invocation.as_typed(line), right, layout.width_of(sys.stderr))
+    line = line.translate(CONTROL)
+    if live_screen.take_line(line):
+        return
     with undisturbed():
-        print(layout.fitted(line.translate(CONTROL), sys.stderr), file=sys.stderr, flush=True)
+        print(layout.fitted(line, sys.stderr), file=sys.stderr, flush=True)
 
 
 _details = False

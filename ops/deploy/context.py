@@ -20,6 +20,7 @@ from ops.http.facts import Answer
 from ops.platform import Platform
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.model import Item
+from ops.state import records
 from ops.state.model import ReleaseRecord
 
 if TYPE_CHECKING:
@@ -144,10 +145,13 @@ class DeployContext:
         leave_to_circuit_breaker: bool = False,
         timeout_includes_bake: bool = False,
         settle_s: float | None = None,
+        detach: tuple[str, ...] = (),
+        interrupt: str = "stop",
     ) -> watch.WatchResult:
         """Watch `deployment` to its verdict; see `ops.ecs.watch.watch` for the options.
 
-        `settle_s`: default as configured for the service.
+        `settle_s`: default as configured for the service. `detach` and `interrupt`: what `q` and
+        Ctrl-C mean (`ops.ecs.watch.WatchOptions`).
         """
         with undisturbed():
             return watch.watch(
@@ -160,7 +164,12 @@ class DeployContext:
                 leave_to_circuit_breaker=leave_to_circuit_breaker,
                 timeout_includes_bake=timeout_includes_bake,
                 settle_s=self.service.settle if settle_s is None else settle_s,
-                service=self.name,
+                options=watch.WatchOptions(
+                    self.name,
+                    detach,
+                    interrupt,
+                    lambda: records.typical_rollout_s(self.platform, self.name),
+                ),
                 sleep=self.pause,
             )
 

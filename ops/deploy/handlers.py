@@ -16,6 +16,7 @@ from ops.core import ui
 from ops.core.apply import StepHandlers
 from ops.core.errors import OpsError, Unreachable
 from ops.core.findings import Evidence, Finding, Unknown, Verdict
+from ops.core.invocation import invocation
 from ops.core.text import format_count, short_digest
 from ops.deploy import invalidate, verify
 from ops.deploy.context import DeployContext, RolloutFailed
@@ -125,6 +126,8 @@ class _ReleaseSteps:
             context.timeout_s,
             leave_to_circuit_breaker=step.no_rollback,
             timeout_includes_bake=context.request.timeout_s is not None,
+            detach=_detach_notice(context, no_rollback=step.no_rollback),
+            interrupt="stop" if context.kind == "restart" else "roll back",
         )
         context.findings.extend(result.findings)
         if result.verdict is Verdict.ROLLED_BACK:
@@ -208,6 +211,16 @@ class _ReleaseSteps:
 
 def _detail(line: str) -> None:
     ui.detail(f"    {line}")
+
+
+def _detach_notice(context: DeployContext, *, no_rollback: bool) -> tuple[str, ...]:
+    """What it means to leave a rollout under way."""
+    undone = context.kind != "restart" and not no_rollback
+    lost = "rolled back by this run, nor " if undone else ""
+    return (
+        f"the {context.kind} goes on in ECS, and from then on it is not {lost}verified",
+        f"to attach again: {invocation.as_typed(f'inv {context.name}.watch')}",
+    )
 
 
 def _ran_before(context: DeployContext) -> bool:

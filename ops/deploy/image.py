@@ -12,7 +12,7 @@ from ops.core.result import Report
 from ops.deploy.context import DeployContext, DeployRequest
 from ops.deploy.handlers import step_handlers
 from ops.deploy.rules.plan import plan_image
-from ops.ecs import display
+from ops.ecs import live_display
 from ops.platform import Platform
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.read_facts import release_facts
@@ -44,7 +44,7 @@ class PlannedImage:
 
     def apply(self) -> Report:
         context = DeployContext(
-            self.platform, self.name, self._facts, DeployRequest(), display.create_display
+            self.platform, self.name, self._facts, DeployRequest(), live_display.create_display
         )
         apply(self._plan, step_handlers(context), context.journal)
         document = {

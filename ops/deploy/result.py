@@ -189,6 +189,7 @@ def record(done: DeployResult, me: Holder) -> dict[str, Any]:
     earlier = done.context.earlier or ReleaseRecord()
     built_from = facts.image.revision if isinstance(facts.image, Image) else None
     revision = done.context.revision or facts.revision
+    watched = done.context.watch_result
     kept = (
         "verdict",
         "why",
@@ -206,6 +207,7 @@ def record(done: DeployResult, me: Holder) -> dict[str, Any]:
     return {
         **{key: document[key] for key in kept},
         "kind": done.context.kind,
+        "rollout_s": watched.took_s if watched else None,
         "at": me.at,
         "by": me.owner,
         "host": me.host,

@@ -9,7 +9,7 @@ from typing import Any
 from ops.aws.facts import TaskDefinition, image_tag
 from ops.core import ui
 from ops.core.apply import StepRecord, apply
-from ops.core.errors import Cancelled, OpsError, Refused, TimedOut
+from ops.core.errors import Cancelled, Detached, OpsError, Refused, TimedOut
 from ops.core.findings import Evidence, Finding, Verdict
 from ops.core.plan import Plan
 from ops.core.text import format_error
@@ -197,6 +197,8 @@ def _carry_out(context: DeployContext, plan: Plan) -> Ending:
     try:
         apply(plan, step_handlers(context), context.journal)
         return _final_ending(context)
+    except Detached:
+        return _started(context)
     except RolloutFailed as ended:
         return Ending(_verdict_after_undo(context, ended.verdict), ended.why)
     except KeyboardInterrupt as interruption:
@@ -233,11 +235,7 @@ def _final_ending(context: DeployContext) -> Ending:
     An endpoint that was unhealthy before and still is fails the deploy, without blaming it.
     """
     if context.request.no_wait and service_changed(context):
-        watch = f"inv {context.name}.watch"
-        if context.kind == "restart":
-            return Ending(Verdict.STARTED, next=f"{watch} watches and verifies it")
-        how = f"{watch}, then inv {context.name}.deploy --tag {context.facts.tag}"
-        return Ending(Verdict.STARTED, next=f"{how}, which verifies it")
+        return _started(context)
     finding = verify.still_unhealthy(
         context.answers_after or (), context.facts.answers, context.name
     )
@@ -249,6 +247,15 @@ def _final_ending(context: DeployContext) -> Ending:
         return Ending(verdict, format_error(stale))
     problem = context.verification_problem or finding
     return Ending(Verdict.FAILED, problem.summary) if problem else Ending(Verdict.SUCCEEDED)
+
+
+def _started(context: DeployContext) -> Ending:
+    """The ending of a rollout that nobody watches any further: `--no-wait`, or `q`."""
+    watch = f"inv {context.name}.watch"
+    if context.kind == "restart":
+        return Ending(Verdict.STARTED, next=f"{watch} watches and verifies it")
+    how = f"{watch}, then inv {context.name}.deploy --tag {context.facts.tag}"
+    return Ending(Verdict.STARTED, next=f"{how}, which verifies it")
 
 
 def _changes(context: DeployContext) -> list[tuple[StepRecord, Rollout]]:

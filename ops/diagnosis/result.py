@@ -15,7 +15,8 @@ from ops.diagnosis.incident import read_incident
 from ops.diagnosis.model import Diagnosis
 from ops.diagnosis.rules.timeline import Moment, timeline
 from ops.diagnosis.rules.topics import Topic
-from ops.ecs.display import clean, event_text
+from ops.ecs.display import clean
+from ops.ecs.rules.live_events import event_text
 
 
 @dataclass(frozen=True)

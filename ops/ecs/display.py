@@ -1,4 +1,4 @@
-"""Show a watched rollout: a live table on a terminal, timestamped lines elsewhere.
+"""Show a watched rollout as timestamped lines; `ops.ecs.live_display` does so on a terminal.
 
 Everything goes to stderr.
 
@@ -9,42 +9,17 @@ in `close`, which may be called at any time and more than once.
 
 from __future__ import annotations
 
-import re
-import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TextIO
+from typing import TextIO
 
 from ops.aws.facts import Deployment, Event, ServiceState, Target, TaskState
 from ops.core import ui
-from ops.core.findings import Finding
+from ops.core.findings import Finding, Verdict
 from ops.core.invocation import invocation
-from ops.core.redaction.redact import redact
-from ops.core.text import format_duration
-
-_EVENTS_SHOWN = 5
-_REDRAWS_A_SECOND = 4
-_SERVICE = re.compile(r"^\(service [^)]+\) (?=\S)")
-_TARGET_GROUP = re.compile(r"arn:[\w-]+:elasticloadbalancing:[\w:-]*:targetgroup/([\w-]+)/\w+")
-
-
-def create_display(
-    stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
-) -> PlainDisplay:
-    """The display for stderr: a table on a terminal that can redraw, lines elsewhere."""
-    out = stream or sys.stderr
-    return (
-        TableDisplay(out, clock) if out.isatty() and can_redraw(out) else PlainDisplay(out, clock)
-    )
-
-
-def can_redraw(stream: TextIO) -> bool:
-    """Whether `stream` is a terminal that can redraw."""
-    from rich.console import Console
-
-    console = Console(file=stream)
-    return console.is_terminal and not console.is_dumb_terminal
+from ops.ecs.rules.live_events import event_text
+from ops.ecs.watch import NO_OPTIONS, NO_TRAFFIC, TrafficState, WatchOptions
 
 
 def clean(text: str) -> str:
@@ -53,11 +28,6 @@ def clean(text: str) -> str:
     They cannot move the cursor, and a tab or newline cannot break a table.
     """
     return ui.plain(" ".join(text.split("\n")).replace("\t", " "))
-
-
-def event_text(message: str) -> str:
-    """An event's message without the service's name and the rest of target group ARNs."""
-    return _TARGET_GROUP.sub(r"\1", _SERVICE.sub("", redact(message)))
 
 
 def finding_lines(finding: Finding) -> Iterator[str]:
@@ -115,6 +85,15 @@ def _target_state(target: Target) -> str:
     return f"{target.state} ({why})" if target.state == "unhealthy" and why else target.state
 
 
+def _weights(traffic: TrafficState) -> str:
+    names = {arn: arn.split(":targetgroup/")[-1].split("/")[0] for arn in traffic.weights}
+    return ", ".join(f"{names[arn]} {weight} %" for arn, weight in traffic.weights.items())
+
+
+def _alarms(traffic: TrafficState) -> str:
+    return ", ".join(f"{alarm.name} {alarm.state}" for alarm in traffic.alarms)
+
+
 class PlainDisplay:
     """Print a line, with seconds since the start, for every change."""
 
@@ -123,12 +102,18 @@ class PlainDisplay:
         self.id, self.began, self.timeout_s = "", clock(), 0.0
         self.last: dict[str, str] = {}
 
-    def following(self, deployment_id: str, timeout_s: float) -> None:
+    def following(
+        self, deployment_id: str, timeout_s: float, options: WatchOptions = NO_OPTIONS
+    ) -> None:
         self.id, self.timeout_s, self.began = deployment_id, timeout_s, self.clock()
         self.last = {}
 
     def update(
-        self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]
+        self,
+        service: ServiceState,
+        tasks: tuple[TaskState, ...],
+        targets: tuple[Target, ...],
+        traffic: TrafficState = NO_TRAFFIC,
     ) -> None:
         for deployment in service.deployments:
             name = "new" if deployment.id == self.id else "other"
@@ -141,6 +126,10 @@ class PlainDisplay:
             )
         if targets:
             self.changed("targets", f"targets: {_targets_by_state(targets)}")
+        if traffic.weights:
+            self.changed("weights", f"weights: {_weights(traffic)}")
+        if traffic.alarms:
+            self.changed("alarms", f"alarms: {_alarms(traffic)}")
 
     def changed(self, key: str, line: str) -> None:
         if self.last.get(key) != line:
@@ -160,104 +149,26 @@ class PlainDisplay:
     def line(self, line: str) -> None:
         self.write(line)
 
+    def log_lines(self, lines: tuple[str, ...]) -> None:
+        for line in lines:
+            self.line(line)
+
+    @property
+    def is_live(self) -> bool:
+        return False
+
+    @property
+    def shows_logs(self) -> bool | None:
+        return None
+
+    def wait(self, seconds: float, sleep: Callable[[float], None]) -> None:
+        sleep(seconds)
+
+    def ended(self, verdict: Verdict, why: str) -> None:
+        """Do nothing: the caller reports the verdict."""
+
     def close(self) -> None:
         """Do nothing: there is nothing to release."""
 
     def write(self, line: str) -> None:
         print(f"{self.clock() - self.began:6.1f} s  {clean(line)}", file=self.stream, flush=True)
-
-
-class TableDisplay(PlainDisplay):
-    """A table that is redrawn in place; findings and log lines are printed above it."""
-
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(stream, clock)
-        self.live: Any = None
-        self.state: ServiceState | None = None
-        self.tasks: tuple[TaskState, ...] = ()
-        self.targets: tuple[Target, ...] = ()
-        self.now = ""
-        self.events: deque[str] = deque(maxlen=_EVENTS_SHOWN)
-
-    def following(self, deployment_id: str, timeout_s: float) -> None:
-        super().following(deployment_id, timeout_s)
-        self.state, self.now = None, ""
-        self.events.clear()
-
-    def update(
-        self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]
-    ) -> None:
-        self.state, self.tasks, self.targets = service, tasks, targets
-        self.draw()
-
-    def event(self, event: Event) -> None:
-        at = f"{event.at:%H:%M:%S} " if event.at else ""
-        self.events.append(at + event_text(event.message))
-        self.draw()
-
-    def phase(self, phase: str) -> None:
-        self.now = phase
-        self.draw()
-
-    def draw(self) -> None:
-        """Start the live table if needed, and refresh it."""
-        if self.live is None:
-            from rich.console import Console
-            from rich.live import Live
-
-            console = Console(file=self.stream, highlight=False, markup=False, emoji=False)
-            self.live = Live(
-                get_renderable=self.picture,
-                console=console,
-                refresh_per_second=_REDRAWS_A_SECOND,
-                # stdout is for the result; other writers to stderr are ours
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self.live.start()
-        self.live.refresh()
-
-    def picture(self) -> Any:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True, style="bold")
-        table.add_column(overflow="fold")
-        for name, text in self.rows():
-            table.add_row(name, Text(clean(text)))
-        for number, event in enumerate(
-            tuple(self.events)
-        ):  # ECS's messages are long: cut them, or five fill the terminal
-            table.add_row(
-                "" if number else "events", Text(clean(event), no_wrap=True, overflow="ellipsis")
-            )
-        return table
-
-    def rows(self) -> Iterator[tuple[str, str]]:
-        elapsed = format_duration(self.clock() - self.began)
-        yield "deployment", self.id
-        yield "phase", f"{self.now or 'starting'}, {elapsed} of {format_duration(self.timeout_s)}"
-        if self.state is not None:
-            for deployment in self.state.deployments:
-                name = "new" if deployment.id == self.id else "other"
-                yield name, _deployment_line("", deployment).strip()
-                started = tuple(task for task in self.tasks if task.started_by == deployment.id)
-                if started:
-                    yield "", "tasks: " + _tasks_by_state(started)
-            if self.targets:
-                yield "targets", _targets_by_state(self.targets)
-
-    def write(self, line: str) -> None:
-        """Print above the table while it is on screen."""
-        if self.live is None:
-            super().write(line)
-            return
-        from rich.text import Text
-
-        self.live.console.print(Text(clean(line)), soft_wrap=True)
-
-    def close(self) -> None:
-        live, self.live = self.live, None
-        if live is not None:
-            live.stop()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ops.aws import ecs, elb, logs
-from ops.aws.facts import ServiceState, Target, TaskDefinition, TaskState
+from ops.aws.facts import Alarm, ServiceState, Target, TaskDefinition, TaskState
 from ops.aws.session import AwsSession
 from ops.core.parallel import try_call
 from ops.ecs.rules.stop_diagnosis import responsible_container
@@ -87,6 +87,20 @@ class EcsObserver:
             found += elb.targets(self.cloud, group)
         return tuple(found)
 
+    def weights(self, service: ServiceState) -> dict[str, int]:
+        """The percentage of each target group of a blue/green service (DescribeRules), by ARN."""
+        found: dict[str, int] = {}
+        rules = (each.production_rule for each in service.load_balancers)
+        for rule in dict.fromkeys(rule for rule in rules if rule):
+            self.calls += 1
+            found.update(elb.rule_weights(self.cloud, rule))
+        return found
+
+    def alarms(self, service: ServiceState) -> tuple[Alarm, ...]:
+        """The alarms that can fail the service's deployments (DescribeAlarms)."""
+        self.calls += 1
+        return logs.alarms(self.cloud, service.alarms)
+
     def log(self, task: TaskState) -> tuple[str, ...]:
         """The last log lines of the container that stopped, or of ours.
 
@@ -107,7 +121,7 @@ class EcsObserver:
             if where is None:
                 continue
             new, self._tokens[task.arn] = logs.since(*where, self._tokens.get(task.arn))
-            found += [f"{task.id[:8]} {line}" for line in new[-_NEW_LINES:]]
+            found += [f"{task.id[:12]} {line}" for line in new[-_NEW_LINES:]]
         return tuple(found)
 
     def _definition(self, task: TaskState) -> TaskDefinition | None:

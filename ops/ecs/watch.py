@@ -11,11 +11,11 @@ reported once and left out; lost connections and throttling are retried with gro
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
-from ops.aws.facts import Event, ServiceState, Target, TaskState
+from ops.aws.facts import Alarm, Event, ServiceState, Target, TaskState
 from ops.core.errors import OpsError
 from ops.core.findings import Finding, Verdict
 from ops.core.redaction.redact import redact_lines
@@ -42,17 +42,63 @@ _NO_TASKS: tuple[TaskState, ...] = ()
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class WatchOptions:
+    """What a live display offers beside the progress.
+
+    `detach`: what `q` means, to be said before it is done; "" if there is no `q`. `interrupt`: what
+    Ctrl-C does, in two words. `typical_s`: reads what the last rollouts took; None if unknown.
+    `elapsed_s`: how long the deployment went on before the watch began.
+    """
+
+    service: str = ""
+    detach: tuple[str, ...] = ()
+    interrupt: str = "stop"
+    typical_s: Callable[[], float | None] = lambda: None
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrafficState:
+    """The percentage of each target group in a blue/green rollout, by ARN, and the alarms."""
+
+    weights: Mapping[str, int] = field(default_factory=dict)
+    alarms: tuple[Alarm, ...] = ()
+
+
+NO_OPTIONS, NO_TRAFFIC = WatchOptions(), TrafficState()
+
+
 class Display(Protocol):
     """Where a watch reports its progress (`ops.ecs.display`)."""
 
-    def following(self, deployment_id: str, timeout_s: float) -> None: ...
-    def update(
-        self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]
+    def following(
+        self, deployment_id: str, timeout_s: float, options: WatchOptions = ...
     ) -> None: ...
+    def update(
+        self,
+        service: ServiceState,
+        tasks: tuple[TaskState, ...],
+        targets: tuple[Target, ...],
+        traffic: TrafficState = ...,
+    ) -> None: ...
+    def log_lines(self, lines: tuple[str, ...]) -> None: ...
+    def wait(self, seconds: float, sleep: Callable[[float], None]) -> None:
+        """Sleep. Raises Detached if the operator ends the watch."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it draws the tasks, so that they are read early."""
+
+    @property
+    def shows_logs(self) -> bool | None:
+        """Whether log lines are wanted; None to leave that to the caller of the watch."""
+
     def event(self, event: Event) -> None: ...
     def finding(self, finding: Finding) -> None: ...
     def phase(self, phase: str) -> None: ...
     def line(self, line: str) -> None: ...
+    def ended(self, verdict: Verdict, why: str) -> None: ...
     def close(self) -> None: ...
 
 
@@ -85,17 +131,16 @@ def watch(
     leave_to_circuit_breaker: bool = False,
     timeout_includes_bake: bool = False,
     settle_s: float | None = None,
-    service: str = "",
+    options: WatchOptions = NO_OPTIONS,
 ) -> WatchResult:
     """Watch a deployment until there is a verdict.
 
-    Raises OpsError if ECS may not be read; KeyboardInterrupt passes through.
+    Raises OpsError if ECS may not be read, Detached for `q`; KeyboardInterrupt passes through.
 
     `leave_to_circuit_breaker`: if the service's circuit breaker rolls back, leave failing tasks
     to it. `timeout_includes_bake`: `timeout_s` includes a bake time. `settle_s`: how long the
     tasks must run after the rollout completed; None: 30 s if no target group checks them, else 0.
-    `service`: our name for the service, for commands
-    in findings.
+    `options.service`: our name for the service, for commands in findings.
     """
     deployment_watch = DeploymentWatch(
         observer,
@@ -109,7 +154,7 @@ def watch(
         leave_to_circuit_breaker,
         timeout_includes_bake,
         settle_s,
-        service,
+        options,
     )
     try:
         return deployment_watch.run()
@@ -132,11 +177,12 @@ class DeploymentWatch:
     leave_to_circuit_breaker: bool
     timeout_includes_bake: bool
     settle_s: float | None
-    name: str
+    options: WatchOptions
     service: ServiceState | None = None
     history: RolloutHistory = field(default_factory=RolloutHistory)
     tasks: tuple[TaskState, ...] = ()
     targets: tuple[Target, ...] = ()
+    traffic: TrafficState = NO_TRAFFIC
     stopped: dict[str, TaskState] = field(default_factory=dict)
     diagnosed: list[tuple[str, object]] = field(
         default_factory=list
@@ -159,7 +205,7 @@ class DeploymentWatch:
     def run(self) -> WatchResult:
         """Poll until there is a verdict, and return the result."""
         self.began = self.clock()
-        self.display.following(self.id, self.timeout_s)
+        self.display.following(self.id, self.timeout_s, self.options)
         while True:
             polled_at = self.clock()
             decision = self.poll()
@@ -172,7 +218,12 @@ class DeploymentWatch:
             )
             left = self.timeout_s - self.elapsed()
             wanted = max(pause - (self.clock() - polled_at), self.poll_s / 4)
-            self.sleep(min(wanted, left) if left > 0 else wanted)
+            self.display.wait(min(wanted, left) if left > 0 else wanted, self.sleep)
+
+    @property
+    def name(self) -> str:
+        """Our name for the service, for commands in findings."""
+        return self.options.service
 
     def elapsed(self) -> float:
         return self.clock() - self.began
@@ -295,22 +346,28 @@ class DeploymentWatch:
             self.fast_polls_left = polling.FAST_POLLS
         if changed or self.elapsed() - self.last_heartbeat >= polling.HEARTBEAT_S:
             self.last_heartbeat = self.elapsed()
-            self.pending_reads |= {"targets", "tasks", "stops"} if previous else {"targets"}
-            self.pending_reads |= {"stage"} if service.strategy != "ROLLING" else set()
+            live = {"tasks"} if self.display.is_live else set()
+            self.pending_reads |= {"targets", "tasks", "stops"} if previous else {"targets", *live}
+            self.pending_reads |= {"stage", "weights"} if service.strategy != "ROLLING" else set()
+            self.pending_reads |= {"alarms"} if service.alarms else set()
         if self.fast_polls_left or self.try_spend("stops", polling.TASKS_COST):
             self.fast_polls_left = max(0, self.fast_polls_left - 1)
             self.diagnose(service)
         if self.try_spend("stage", polling.STAGE_COST):
             self.stage = self.try_read("lifecycle stage", self.observer.stage, "")
-        if self.refresh_table() or changed:
+        if self.refresh_table(service) or changed:
             left = tuple(task for task in self.tasks if task.arn not in self.stopped)
-            self.display.update(service, (*left, *self.stopped.values()), self.targets)
+            tasks = (*left, *self.stopped.values())
+            self.display.update(service, tasks, self.targets, self.traffic)
+        self.follow_logs()
+
+    def follow_logs(self) -> None:
+        """Show new log lines of our tasks if the operator wants them; not limited by the budget."""
+        wanted = self.display.shows_logs
         ours = tuple(task for task in self.tasks if task.started_by == self.id)
-        if self.follow and ours:  # requested by the operator, so not limited by the budget
-            for line in redact_lines(
-                self.try_read("logs", lambda: self.observer.follow(ours), _NO_LINES)
-            ):
-                self.display.line(line)
+        if ours and (self.follow if wanted is None else wanted):
+            lines = self.try_read("logs", lambda: self.observer.follow(ours), _NO_LINES)
+            self.display.log_lines(tuple(redact_lines(lines)))
 
     def ignore_earlier_stops(self, service: ServiceState) -> None:
         """Ignore earlier stops if all tasks of the deployment run when the watch begins."""
@@ -321,24 +378,40 @@ class DeploymentWatch:
                 for task in self.try_read("stopped tasks", self.observer.stopped, _NO_TASKS)
             }
 
-    def refresh_table(self) -> bool:
-        """Read tasks and targets within the call budget.
+    def refresh_table(self, service: ServiceState) -> bool:
+        """Read tasks, targets, weights and alarms within the call budget.
 
         Returns whether either was read.
         """
         if targets := self.try_spend("targets", polling.TARGETS_COST):
             self.targets = self.try_read("targets", self.observer.targets, self.targets)
+        ours_known = any(task.started_by == self.id for task in self.tasks)
+        wanted = self.follow or (self.display.is_live and not ours_known)
         if tasks := self.try_spend("tasks", polling.TASKS_COST) or (
-            self.follow and "tasks" in self.pending_reads
+            wanted and "tasks" in self.pending_reads
         ):
             self.pending_reads -= {"tasks"}
             self.tasks = self.try_read("tasks", self.observer.running, self.tasks)
-        return targets or tasks
+        return self.read_traffic(service) or targets or tasks
+
+    def read_traffic(self, service: ServiceState) -> bool:
+        """Read the weights and the alarms; whether either was read."""
+        before, traffic = self.traffic, self.traffic
+        if self.try_spend("weights", polling.WEIGHTS_COST):
+            weights = self.try_read(
+                "weights", lambda: self.observer.weights(service), before.weights
+            )
+            traffic = replace(traffic, weights=weights)
+        if self.try_spend("alarms", polling.ALARMS_COST):
+            alarms = self.try_read("alarms", lambda: self.observer.alarms(service), before.alarms)
+            traffic = replace(traffic, alarms=alarms)
+        self.traffic = traffic
+        return traffic is not before
 
     def try_spend(self, what: str, calls: int) -> bool:
         """Whether the read `what` is pending and within the call budget; if so, mark it done."""
         spends = what in self.pending_reads and polling.within_budget(
-            calls, made=self.observer.calls, elapsed_s=self.elapsed()
+            calls, made=self.observer.calls, elapsed_s=self.elapsed(), poll_s=self.poll_s
         )
         self.pending_reads -= {what} if spends else set()
         return spends
@@ -451,6 +524,7 @@ class DeploymentWatch:
             f"; {what} could not be read: {why}" for what, why in self.failed_reads.items()
         )
         why = decision.why + (unread if decision.verdict is not Verdict.SUCCEEDED else "")
+        self.display.ended(decision.verdict, why)
         return WatchResult(
             decision.verdict,
             why,

@@ -1,18 +1,22 @@
-"""`--watch`: repeated sweeps until Ctrl-C, as a live table or as plain lines."""
+"""`--watch`: repeated sweeps until q or Ctrl-C, as a live table or as plain lines."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ops.core import ui
 from ops.core.errors import Cancelled, ConfigError, Interrupted
-from ops.core.text import format_count
+from ops.core.keys import Wait, quit_key
+from ops.core.terminal import layout
+from ops.core.terminal.live_screen import Line, LiveScreen, can_redraw
+from ops.core.text import format_age, format_count
 from ops.ecs import display
 from ops.health import history, render
 from ops.health import sweep as health_sweep
@@ -26,7 +30,12 @@ if TYPE_CHECKING:
 _MIN_PAUSE_S = 1.0
 _MAX_CHANGES = 12
 _MIN_CHANGES = 3  # of them, where the terminal is low
-_STYLES = {"ok": "green", "failed": "bold red", "unknown": "bold yellow", "skipped": "dim"}
+_MIN_NAME = 16
+_MIN_WIDTH = 80
+_GAP = 2
+_LEFT_BEHIND = 24  # lines of the last sweep, at the end
+_STYLES = {"ok": "ok", "failed": "failed", "unknown": "unknown", "skipped": "dim", "": "dim"}
+_LOUD = ("failed", "unknown")
 
 
 class _WatchReport(Protocol):
@@ -41,9 +50,9 @@ def watch(
     request: SweepRequest,
     pause_s: float,
     report: _WatchReport,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Run sweeps until Ctrl-C.
+    keys: Callable[..., AbstractContextManager[Wait]] = quit_key,
+) -> int:
+    """Run sweeps until q or Ctrl-C; return the exit code of the last one after q, 0 after Ctrl-C.
 
     Each sweep is compared with the previous one, or always with that of `--baseline`. Only the last
     one is stored. Raises ConfigError for a pause below one second (AWS limits calls), Cancelled
@@ -52,20 +61,22 @@ def watch(
     if pause_s < _MIN_PAUSE_S:
         raise ConfigError(f"--watch {pause_s:g}", "allowed: a second or more", "--watch 5")
     before, stored = history.baseline(platform, request), None
-    screen = _choose_output(report, platform)
+    screen = _choose_output(report, platform, pause_s)
     try:
-        while True:
-            began = time.monotonic()
-            found = health_sweep.sweep(platform, request, before)
-            stored = history.append(platform.settings, found, stored)
-            if request.save:
-                history.save(request.save, found)
-            before = before if request.baseline else StoredSweep.of(found)
-            screen(found)
-            sleep(max(0.0, pause_s - (time.monotonic() - began)))
+        with keys(on_stop=screen.pause, on_continue=screen.resume) as wait:
+            while True:
+                began = time.monotonic()
+                found = health_sweep.sweep(platform, request, before)
+                stored = history.append(platform.settings, found, stored)
+                if request.save:
+                    history.save(request.save, found)
+                before = before if request.baseline else StoredSweep.of(found)
+                screen(found)
+                if wait(max(0.0, pause_s - (time.monotonic() - began))):
+                    return 0 if found.healthy else 1
     except KeyboardInterrupt as interruption:
         if isinstance(interruption, Interrupted) and interruption.signal_name == "SIGINT":
-            return
+            return 0
         raise Cancelled(
             "the watch has ended",
             str(interruption) or "interrupted",
@@ -75,14 +86,10 @@ def watch(
         screen.close()
 
 
-def _choose_output(report: _WatchReport, platform: Platform) -> Any:
+def _choose_output(report: _WatchReport, platform: Platform, pause_s: float) -> Any:
     if report.json:
         return _JsonOutput(report.stream)
-    return (
-        HealthTable(sys.stderr)
-        if sys.stderr.isatty() and display.can_redraw(sys.stderr)
-        else _PlainOutput(platform)
-    )
+    return HealthTable(sys.stderr, pause_s) if can_redraw(sys.stderr) else _PlainOutput(platform)
 
 
 class _JsonOutput:
@@ -93,6 +100,11 @@ class _JsonOutput:
 
     def __call__(self, sweep: Sweep) -> None:
         ui.write_document(self.stream, as_document(sweep))
+
+    def pause(self) -> None:
+        """Do nothing, as in `resume`: the terminal is as it was."""
+
+    resume = pause
 
     def close(self) -> None:
         """Do nothing: no resource is open."""
@@ -113,6 +125,11 @@ class _PlainOutput:
             print(f"{sweep.at[11:19]}  {render.verdict(sweep)}", flush=True)
         self.first = False
 
+    def pause(self) -> None:
+        """Do nothing, as in `resume`: the terminal is as it was."""
+
+    resume = pause
+
     def close(self) -> None:
         """Do nothing: no resource is open."""
 
@@ -129,57 +146,80 @@ class _HealthRow:
 
 
 class HealthTable:
-    """A live table: verdict, last changes, unhealthy checks, healthy checks.
+    """The terminal's alternate screen: verdict and clock, last changes, unhealthy checks, the rest.
 
-    Healthy groups collapse to a line each where the terminal is too low.
+    Healthy groups collapse to a line each where the terminal is too low. The last picture stays
+    behind at the end.
     """
 
-    def __init__(self, stream: Any, console: Any = None) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
+    def __init__(self, stream: Any, pause_s: float) -> None:
         self.changes: deque[str] = deque(maxlen=_MAX_CHANGES)
-        self.console = console or Console(file=stream, highlight=False, markup=False, emoji=False)
-        self.live = Live(console=self.console, auto_refresh=False, screen=False)
-        self.live.start()
+        self.stream = stream
+        self.footer = f"every {format_age(pause_s)} · q quits"
+        self.last: Sweep | None = None
+        self.screen = LiveScreen(stream, self.picture)
+        self.screen.start()
 
     def __call__(self, sweep: Sweep) -> None:
         self.changes.extend(
             f"{sweep.at[11:19]}  {render.change_line(change)}" for change in sweep.changes
         )
-        self.live.update(self.picture(sweep), refresh=True)
+        self.last = sweep
+        self.screen.refresh()
 
-    def picture(self, sweep: Sweep) -> Any:
-        from rich.console import Group
-        from rich.table import Table as Grid
-        from rich.text import Text
+    def picture(self, width: int, height: int) -> Iterable[Line]:
+        """The lines of the screen, its clock and the key in the last one."""
+        if self.last is None:
+            return [(("checking …", "dim"),)]
+        found = health_lines(self.last, [*self.changes], width, height - 1)
+        clock = f"{self.last.at[11:19]} UTC · {self.footer}".rjust(width)
+        return [*found, *[()] * (height - 1 - len(found)), ((clock, "dim"),)]
 
-        height = self.console.height - 2  # the verdict, and the line on which the cursor stands
-        changes, rows = fit_to_height(sweep, [*self.changes], height)
-        grid = Grid.grid(padding=(0, 2))
-        for overflow in ("fold", "fold", "ellipsis", "ellipsis"):
-            grid.add_column(no_wrap=True, overflow=overflow)
-        for row in rows:
-            mark = Text(render.MARKS.get(row.status, ""), style=_STYLES.get(row.status, ""))
-            grid.add_row(
-                row.group,
-                mark,
-                Text(display.clean(row.name), style="reverse" if row.changed else ""),
-                Text(display.clean(row.detail)),
-            )
-        style = _STYLES["ok"] if sweep.healthy else _STYLES["failed"]
-        verdict = Text(render.verdict(sweep), style=style, no_wrap=True, overflow="ellipsis")
-        return Group(
-            verdict,
-            *(
-                Text(display.clean(line), style="bold", no_wrap=True, overflow="ellipsis")
-                for line in changes
-            ),
-            grid,
-        )
+    def pause(self) -> None:
+        self.screen.pause()
+
+    def resume(self) -> None:
+        self.screen.start()
 
     def close(self) -> None:
-        self.live.stop()
+        """Leave the alternate screen, and print what it showed last."""
+        self.screen.end()
+        if self.last is not None:
+            width = layout.width_of(self.stream) or _MIN_WIDTH
+            for line in health_lines(self.last, [*self.changes], width, _LEFT_BEHIND):
+                text = "".join(text for text, _ in line).rstrip()
+                print(layout.fitted(text, self.stream), file=self.stream, flush=True)
+
+
+def health_lines(sweep: Sweep, changes: Sequence[str], width: int, height: int) -> list[Line]:
+    """The lines of a sweep, none longer than `width`: names in full before details."""
+    changes, rows = fit_to_height(sweep, changes, height - 1)
+    groups = max((len(row.group) for row in rows), default=0)
+    marks = max((len(render.MARKS.get(row.status, "")) for row in rows), default=0)
+    left = width - groups - marks - 2 * _GAP
+    names = min(max((len(row.name) for row in rows), default=0), max(left // 2, _MIN_NAME))
+    verdict = layout.cut(render.verdict(sweep), width)
+    found: list[Line] = [((verdict, "ok" if sweep.healthy else "failed"),)]
+    found += [((layout.cut(display.clean(line), width), "change"),) for line in changes]
+    for row in rows:
+        name = layout.cut(display.clean(row.name), names)
+        detail = layout.cut(display.clean(row.detail), max(left - names - _GAP, 0))
+        found.append(
+            (
+                (f"{row.group:<{groups + _GAP}}", ""),
+                (f"{render.MARKS.get(row.status, ''):<{marks + _GAP}}", _STYLES[row.status]),
+                (f"{name:<{names}}", "change" if row.changed else ""),
+                (f"{'':<{_GAP}}{detail}", "" if row.status in _LOUD else "dim"),
+            )
+        )
+    return [_cut_line(line, width) for line in found[:height]]
+
+
+def _cut_line(line: Line, width: int) -> Line:
+    found: list[tuple[str, str]] = []
+    for text, style in line:
+        found.append((text[: max(width - sum(len(each) for each, _ in found), 0)], style))
+    return tuple(found)
 
 
 def fit_to_height(

@@ -24,9 +24,10 @@ class ReleaseRecord:
 
     A field is None if the record does not have it: older versions wrote fewer fields. `at`: when it
     began (ISO 8601, UTC). `health`: the sweep after it, as a document (`StoredSweep` reads it).
-    `late_s`: the delay before the record was sent. `terraform_inputs`: name of a variable file →
-    its digest. `kind`: "deploy", "restart" or "rollback". `task_definition_changes`: what it
-    changed there, each as `{"what", "before", "after"}`.
+    `late_s`: the delay before the record was sent. `rollout_s`: how long its rollout took.
+    `terraform_inputs`: name of a variable file → its digest. `kind`: "deploy", "restart" or
+    "rollback". `task_definition_changes`: what it changed there, each as `{"what", "before",
+    "after"}`.
     """
 
     kind: str | None = None
@@ -47,6 +48,7 @@ class ReleaseRecord:
     task_definition: str | None = None
     took_s: float | None = None
     late_s: float | None = None
+    rollout_s: float | None = None
     task_definition_changes: list[Any] | None = None
     findings: list[Any] | None = None
     skipped: list[Any] | None = None
@@ -77,10 +79,11 @@ class ReleaseRecord:
         return cls(**found)
 
 
-_NUMBERS = ("took_s", "late_s")  # an odd one is taken as missing
+_NUMBERS = ("took_s", "late_s", "rollout_s")  # an odd one is taken as missing
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "took_s": (int, float),
     "late_s": (int, float),
+    "rollout_s": (int, float),
     "findings": list,
     "skipped": list,
     "task_definition_changes": list,

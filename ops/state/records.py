@@ -21,7 +21,7 @@ from ops.core import ui
 from ops.core.errors import OpsError
 from ops.core.files import write_json
 from ops.core.findings import Unknown
-from ops.core.parallel import Reads, gather
+from ops.core.parallel import Reads, gather, try_call
 from ops.core.terminal import layout
 from ops.platform import Platform
 from ops.state import outbox
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SHOWN = 20  # records read in one batch, and listed
+_TYPICAL_OF = 8  # records that an estimate is made from
 _MAX_RECORDS = 100  # records searched for the running images
 PENDING = ".ops/pending"
 # a record sent with a longer delay states it, since S3's time is then not the release's
@@ -227,6 +228,20 @@ def last_success(platform: Platform, service: str) -> ReleaseRecord | None:
         if best is None or stored.end_time > best.end_time:
             best = stored
     return best.with_start_time if best else None
+
+
+def typical_rollout_s(platform: Platform, service: str) -> float | None:
+    """What the last successful rollouts of a service took (the median), in seconds.
+
+    None if it cannot be told: an estimate is not worth an error.
+    """
+    state = platform.settings.environment.state
+    listed = try_call(lambda: keys(platform, service, _TYPICAL_OF))
+    if state is None or isinstance(listed, Unknown):
+        return None
+    found = gather(**{key: partial(_read_record, platform, state, key) for key in listed})
+    stored = [each.record for each in found.values() if isinstance(each, _Stored)]
+    return rules.typical_rollout_s(stored)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def report_sweep(
     flow.check_request(request, session.settings)
     platform = Platform.of(session.settings)
     if pause is not None:
-        health_watch.watch(platform, request, pause, session)
+        session.leave(health_watch.watch(platform, request, pause, session))
         return
     with step("health: checking everything at once"):
         found = flow.run_sweep(platform, request)

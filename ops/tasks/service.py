@@ -158,7 +158,7 @@ def deploy(
     """Deploy this service from a commit, verify it, and roll back if it is not healthy."""
     from ops.deploy import deploy as flow
     from ops.deploy.run import document_of_error
-    from ops.ecs import display
+    from ops.ecs import live_display
     from ops.platform import Platform
 
     session.if_stopped = lambda error: document_of_error(service, error, tag)
@@ -174,7 +174,7 @@ def deploy(
         allow_destroy=frozenset(allow_destroy or ()),
     )
     platform = Platform.of(settings)
-    session.carry_out(flow.PlannedDeploy(platform, service, request, display.create_display))
+    session.carry_out(flow.PlannedDeploy(platform, service, request, live_display.create_display))
 
 
 @service_task(
@@ -188,7 +188,7 @@ def restart(session: Session, service: str, no_wait: bool = False) -> None:
     """
     from ops.deploy.operations import restart as flow
     from ops.deploy.run import document_of_error
-    from ops.ecs import display
+    from ops.ecs import live_display
     from ops.platform import Platform
 
     settings = session.settings
@@ -196,7 +196,7 @@ def restart(session: Session, service: str, no_wait: bool = False) -> None:
     settings.service(service)
     request = deploy_request(session, service, no_wait=no_wait)
     platform = Platform.of(settings)
-    session.carry_out(flow.plan(platform, service, request, display.create_display))
+    session.carry_out(flow.plan(platform, service, request, live_display.create_display))
 
 
 @service_task(
@@ -211,7 +211,7 @@ def scale(session: Session, service: str, count: str | None = None) -> None:
     from ops.deploy.operations import scale as flow
     from ops.deploy.rules.scale import parse_count
     from ops.deploy.run import verdict_of
-    from ops.ecs import display
+    from ops.ecs import live_display
     from ops.platform import Platform
 
     session.if_stopped = lambda error: {
@@ -224,7 +224,9 @@ def scale(session: Session, service: str, count: str | None = None) -> None:
     settings.service(service)
     request = deploy_request(session, service)
     platform = Platform.of(settings)
-    session.carry_out(flow.PlannedScale(platform, service, wanted, request, display.create_display))
+    session.carry_out(
+        flow.PlannedScale(platform, service, wanted, request, live_display.create_display)
+    )
 
 
 @service_task(options=("timeout", "follow", "json"))
@@ -235,7 +237,7 @@ def watch(session: Session, service: str) -> None:
     deploy with this verdict; 0 if no deployment is in flight.
     """
     from ops.deploy.operations import attach
-    from ops.ecs import display
+    from ops.ecs import live_display
     from ops.platform import Platform
 
     settings = session.settings
@@ -244,7 +246,7 @@ def watch(session: Session, service: str) -> None:
     result = attach.attach(
         Platform.of(settings),
         service,
-        display.create_display(),
+        live_display.create_display(),
         timeout_s=timeout_s,
         follow=session.follow,
     )
@@ -271,7 +273,7 @@ def rollback(
     """
     from ops.deploy.rollback.planned import PlannedRollback
     from ops.deploy.run import document_of_error
-    from ops.ecs import display
+    from ops.ecs import live_display
     from ops.platform import Platform
 
     session.if_stopped = lambda error: document_of_error(service, error, None)
@@ -284,7 +286,7 @@ def rollback(
             Platform.of(settings),
             service,
             request,
-            display.create_display,
+            live_display.create_display,
             to=to,
             image_only=image_only,
         )
@@ -328,7 +330,8 @@ def status(session: Session, service: str, watch: bool = False) -> None:
     """Show this service: version, deployment, tasks, targets, release, lock, schema, CDN, health.
 
     Exit code 0 if it is healthy: one completed deployment, as many tasks as desired, every task
-    and target healthy. What could not be read is unknown, with the reason. --watch ends with 0.
+    and target healthy. What could not be read is unknown, with the reason. --watch ends by q,
+    with the exit code of the last screen, or by Ctrl-C, with 0.
     """
     from ops.core.result import Report
     from ops.health.status import watch as live
@@ -344,9 +347,10 @@ def status(session: Session, service: str, watch: bool = False) -> None:
         session.report(Report(screen.document, as_text(screen), screen.exit_code))
         return
     pause_s = max(settings.environment.poll, 1.0)
-    live.watch(
+    code = live.watch(
         lambda: read_screen(platform, service), pause_s, json=session.json, stream=session.stream
     )
+    session.leave(code)
 
 
 @service_task(options=("follow", "json"), help=LOGS)

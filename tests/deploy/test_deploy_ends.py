@@ -34,7 +34,7 @@ from ops.deploy.rules.steps import (
     UpdateService,
     WatchDeployment,
 )
-from ops.ecs import display
+from ops.ecs import live_display
 from ops.ecs.watch import WatchResult
 from ops.health.before_after import BeforeAfter
 from ops.platform import Platform
@@ -80,7 +80,7 @@ def release(platform: Platform, **changes: Any) -> DeployContext:
         "backend",
         replace(FACTS, **changes),
         DeployRequest(yes=True, timeout_s=1.0),
-        display.create_display,
+        live_display.create_display,
         Journal(lambda line: None),
     )
 
@@ -287,7 +287,9 @@ def test_a_question_that_nobody_can_answer_is_refused_before_the_checklist(
         platform.settings.model_copy(update={"environment": environment}), platform.cloud
     )
     with pytest.raises(Refused, match="this needs an answer"):
-        change = deploy.PlannedDeploy(protected, "backend", DeployRequest(), display.create_display)
+        change = deploy.PlannedDeploy(
+            protected, "backend", DeployRequest(), live_display.create_display
+        )
         change.confirm(yes=False)
     assert capsys.readouterr().err == ""
 

@@ -14,7 +14,7 @@ from ops.core.findings import Unknown, Verdict
 from ops.deploy.context import DeployRequest
 from ops.deploy.operations.scale import PlannedScale
 from ops.deploy.rules.scale import ScaleFacts, parse_count, plan_scale
-from ops.ecs import display
+from ops.ecs import live_display
 from ops.ecs.rules.count import decide_count
 from ops.ecs.rules.verdict import Observation, RolloutHistory
 from ops.platform import Platform
@@ -66,7 +66,7 @@ def test_what_cannot_have_the_count_is_refused(changes: dict[str, Any], why: str
 def test_a_protected_environment_asks(count: int, question: str) -> None:
     """Before anything is read: without a terminal and --yes, exit code 3."""
     platform = Platform.of(make_settings(protected=True))
-    planned = PlannedScale(platform, "web", count, DeployRequest(), display.create_display)
+    planned = PlannedScale(platform, "web", count, DeployRequest(), live_display.create_display)
     with pytest.raises(Refused) as refused:
         planned.confirm(yes=False)
     assert refused.value.what == f"{question}: this needs an answer"

@@ -10,7 +10,7 @@ import pytest
 from ops.core.errors import ConfigError, OpsError, Refused
 from ops.deploy import deploy
 from ops.deploy.context import DeployRequest
-from ops.ecs import display
+from ops.ecs import live_display
 from ops.platform import Platform
 from ops.state import records
 from tests.real.terraform_ground import Ground
@@ -129,7 +129,9 @@ def test_the_option_has_no_effect_without_terraform(moto_address: str, tmp_path:
     platform = Platform.of(ground.settings(services={FAMILY: service}, rollout="ecs"))
     request = DeployRequest(allow_destroy=frozenset({"aws_iam_role.old"}))
     with pytest.raises(ConfigError, match="--allow-destroy") as found:
-        deploy.PlannedDeploy(platform, FAMILY, request, display.create_display).confirm(yes=False)
+        deploy.PlannedDeploy(platform, FAMILY, request, live_display.create_display).confirm(
+            yes=False
+        )
     assert found.value.exit_code == 2 and "rollout: ecs" in found.value.why
 
 

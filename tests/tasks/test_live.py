@@ -13,8 +13,8 @@ import threading
 import pytest
 
 from ops.aws.facts import Event, Target
-from ops.core.findings import Evidence, Finding
-from ops.ecs import display
+from ops.core.findings import Evidence, Finding, Verdict
+from ops.ecs import display, live_display
 from tests.ecs.stops import OLD_ONE, OURS, at, crashed, deployment, service
 
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
@@ -71,7 +71,7 @@ def plain(text):
 def test_without_a_terminal_only_changes_are_told():
     """The same state twice is one line; a finding is shown whole, with the time since the start."""
     stream, now = io.StringIO(), [100.0]
-    screen = display.create_display(stream, lambda: now[0])
+    screen = live_display.create_display(stream, lambda: now[0])
     assert type(screen) is display.PlainDisplay
     screen.following(OURS, 900)
     now[0] = 104.0
@@ -99,7 +99,7 @@ def test_without_a_terminal_only_changes_are_told():
 def test_control_characters_from_outside_are_escaped():
     """A log line cannot clear the screen, nor an event forge a second line."""
     stream = io.StringIO()
-    screen = display.create_display(stream)
+    screen = live_display.create_display(stream)
     screen.line("a\x1b[2Jb\x07")
     screen.event(Event("1", None, "one\ntwo\r"))
     assert "\x1b" not in stream.getvalue()
@@ -107,13 +107,13 @@ def test_control_characters_from_outside_are_escaped():
     assert len(stream.getvalue().splitlines()) == 2
 
 
-def test_on_a_terminal_a_table_is_drawn_and_findings_stay_above_it(terminal):
-    """Tasks by state of the new and the other deployment, target health, events and the phase are
-    on it.
+def test_on_a_terminal_a_table_is_drawn_and_findings_stay(terminal):
+    """Tasks, target health, folded events and the phase are on the alternate screen; the
+    finding and how it ended stay on the normal one.
     """
     tty = terminal(100)
-    screen = display.create_display(tty.stream)
-    assert type(screen) is display.TableDisplay
+    screen = live_display.create_display(tty.stream)
+    assert type(screen) is live_display.TableDisplay
     screen.following(OURS, 900)
     screen.phase("starting tasks")
     sick = Target(
@@ -124,19 +124,16 @@ def test_on_a_terminal_a_table_is_drawn_and_findings_stay_above_it(terminal):
         "Health checks failed with these codes: [404]",
     )
     screen.update(STARTING, (crashed("b"),), (sick,))
-    screen.event(Event("1", at(3), "(service x) has started [2] tasks"))
+    screen.event(Event("1", at(3), "(service x) has started 2 tasks: (task a) (task b)."))
     screen.finding(FINDING)
+    screen.ended(Verdict.FAILED, "2 tasks stopped")
     screen.close()
-    text = plain(tty.text())
-    for part in (
-        "starting tasks",
-        "0/2 running, 2 pending",
-        "tasks: 1 STOPPED",
-        "codes: [404]",
-        "12:00:03 has started [2]",
-    ):
-        assert part in text
-    assert text.index("Error: no module") < text.rindex("starting tasks")
+    text = tty.text()
+    drawn, stays = text.split("\x1b[?1049l")
+    for part in ("starting tasks", "0/2 running", "STOPPED", "1 unhealthy", "12:00:03 2 tasks"):
+        assert part in plain(drawn), part
+    assert "Error: no module" in plain(stays) and "STOPPED" not in stays
+    assert re.search(r"✗ roll out +2 tasks stopped +0.\d s", plain(stays))
 
 
 @pytest.mark.parametrize("columns", [2, 20, 40, 80])
@@ -145,7 +142,7 @@ def test_a_narrow_terminal_is_no_reason_to_fail(terminal, columns):
     nothing.
     """
     tty = terminal(columns)
-    screen = display.create_display(tty.stream)
+    screen = live_display.create_display(tty.stream)
     screen.following(OURS, 900)
     screen.update(STARTING, (), ())
     screen.event(Event("1", at(3), "x" * 500))
@@ -160,7 +157,7 @@ def test_the_cursor_is_given_back_whatever_happens(terminal, problem):
     is fine.
     """
     tty = terminal(80)
-    screen = display.create_display(tty.stream)
+    screen = live_display.create_display(tty.stream)
 
     def broken():
         try:
@@ -182,7 +179,7 @@ def test_a_dumb_terminal_gets_plain_lines(terminal, monkeypatch):
     """Where nothing can be redrawn, nothing is."""
     monkeypatch.setenv("TERM", "dumb")
     tty = terminal(80)
-    screen = display.create_display(tty.stream)
+    screen = live_display.create_display(tty.stream)
     assert type(screen) is display.PlainDisplay
     screen.line("hello")
     assert "hello" in tty.text()
@@ -191,7 +188,7 @@ def test_a_dumb_terminal_gets_plain_lines(terminal, monkeypatch):
 def test_hostile_markup_is_text(terminal):
     """Rich's own markup in an event is shown as it is."""
     tty = terminal(80)
-    screen = display.create_display(tty.stream)
+    screen = live_display.create_display(tty.stream)
     screen.following(OURS, 900)
     screen.update(STARTING, (), ())
     screen.event(Event("1", at(3), "[red]no[/nonsense] \x1b[2J"))

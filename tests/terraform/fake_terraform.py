@@ -24,7 +24,7 @@ from ops.deploy.rules.steps import (
     PlanTerraformRollout,
 )
 from ops.deploy.run import run
-from ops.ecs import display
+from ops.ecs import live_display
 from ops.platform import Platform
 from ops.state import lock
 from tests.deploy.test_plan import FACTS, URI
@@ -158,7 +158,7 @@ class Scene:
             FAMILY,
             replace(FACTS, state=state, revision=found),
             DeployRequest(**{"yes": True, **request}),
-            display.create_display,
+            live_display.create_display,
             Journal(lambda line: None),
         )
 

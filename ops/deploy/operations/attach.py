@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from ops.aws import ecs
 from ops.aws.facts import Deployment, ServiceState, TaskDefinition, image_tag
 from ops.core import findings
-from ops.core.errors import Cancelled, Refused
+from ops.core.errors import Cancelled, Detached, Refused
 from ops.core.findings import Finding, Unknown, Verdict
+from ops.core.invocation import invocation
 from ops.core.parallel import try_call
 from ops.core.text import format_count, format_duration
 from ops.deploy import verify
@@ -19,6 +21,7 @@ from ops.deploy.rules.in_flight import in_flight, rolls_back
 from ops.ecs import watch
 from ops.health.rules import endpoints as health_endpoints
 from ops.platform import Platform
+from ops.state import records
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class AttachResult:
     def next(self) -> str:
         if self.verdict is Verdict.SUCCEEDED or self.verdict is None:
             return ""
+        if self.verdict is Verdict.STARTED:
+            return f"inv {self.service}.watch watches it further"
         if self.verdict is Verdict.TIMED_OUT:
             return f"ECS continues with it: inv {self.service}.watch watches it further"
         return f"inv {self.service}.status"
@@ -96,7 +101,8 @@ def attach(
 ) -> AttachResult:
     """Watch the deployment in flight to its verdict, then probe the endpoints.
 
-    Raises Refused for a service that ECS does not have, Cancelled for an interrupt.
+    Raises Refused for a service that ECS does not have, Cancelled for an interrupt. Its verdict is
+    "started" if the operator detached.
     """
     environment, service = platform.settings.environment, platform.settings.service(name)
     state = ecs.service(platform.cloud, environment.cluster, service.ecs_service)
@@ -131,9 +137,21 @@ def attach(
             leave_to_circuit_breaker=True,
             timeout_includes_bake=timeout_s is not None,
             settle_s=service.settle,
-            service=name,
+            options=watch.WatchOptions(
+                name,
+                (
+                    "the deployment goes on in ECS; this watch changes nothing",
+                    f"to attach again: {invocation.as_typed(f'inv {name}.watch')}",
+                ),
+                "stop watching",
+                lambda: records.typical_rollout_s(platform, name),
+                _elapsed_s(deployment),
+            ),
         )
         return _verified(platform, name, replace(result, took_s=clock() - began), ended, state)
+    except Detached:
+        why = "detached: the deployment continues; nothing was changed"
+        return replace(result, verdict=Verdict.STARTED, why=why, took_s=clock() - began)
     except KeyboardInterrupt:
         what = f"the watch of {deployment.id} was interrupted"
         why = "the deployment continues; nothing was changed"
@@ -167,6 +185,13 @@ def _verified(
     summary = f"{format_count(len(unhealthy), 'endpoint')} unhealthy"
     found = health_endpoints.finding(unhealthy, "endpoint_unhealthy", summary, name)
     return replace(result, verdict=Verdict.FAILED, why=summary, findings=(*result.findings, found))
+
+
+def _elapsed_s(deployment: Deployment) -> float:
+    """How long the deployment has been going on, by AWS's clock and ours; 0 if ECS does not say."""
+    if deployment.created_at is None:
+        return 0.0
+    return max((datetime.now(UTC) - deployment.created_at).total_seconds(), 0.0)
 
 
 def _image(platform: Platform, name: str, deployment: Deployment | None) -> str | None:

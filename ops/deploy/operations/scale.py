@@ -11,8 +11,9 @@ from ops.aws import autoscaling, ecs
 from ops.aws.facts import ServiceState
 from ops.core import findings, ui
 from ops.core.apply import Journal, StepHandlers, apply
-from ops.core.errors import OpsError, Refused, Unreachable
+from ops.core.errors import Detached, OpsError, Refused, Unreachable
 from ops.core.findings import Finding, Unknown, Verdict
+from ops.core.invocation import invocation
 from ops.core.parallel import Reads, try_call
 from ops.core.plan import Plan
 from ops.core.text import format_duration
@@ -49,7 +50,8 @@ class ScaleResult:
     @property
     def next(self) -> str:
         """The next command; empty after a success."""
-        return f"inv {self.service}.status" if self.exit_code else ""
+        over = self.verdict is Verdict.SUCCEEDED
+        return "" if over else f"inv {self.service}.status"
 
     @property
     def text(self) -> str:
@@ -180,6 +182,8 @@ class _ScaleRun:
         try:
             apply(self.plan, handlers, self.journal)
             why = self.result.why if self.result else "it runs that many tasks already"
+        except Detached:
+            verdict, why = Verdict.STARTED, "detached: nothing watches the new tasks any more"
         except RolloutFailed as ended:
             verdict, why = self._after_undo(ended.verdict), ended.why
         except KeyboardInterrupt as interruption:
@@ -228,7 +232,11 @@ class _ScaleRun:
     def watch_count(self, step: WatchCount) -> None:
         """Watch the tasks; raise RolloutFailed unless as many run as are desired."""
         limit = self.planned.request.timeout_s
-        result = self.result = self._watch(step.deployment, step.count, limit, step.before)
+        notice = (
+            f"the count stays {step.count}, and from then on nothing sets it back or checks it",
+            f"to attach again: {invocation.as_typed(f'inv {self.planned.name}.status --watch')}",
+        )
+        result = self.result = self._watch(step.deployment, step.count, limit, step.before, notice)
         if result.verdict is not Verdict.SUCCEEDED:
             raise RolloutFailed(result.verdict, result.why)
 
@@ -278,7 +286,12 @@ class _ScaleRun:
         )
 
     def _watch(
-        self, deployment: str, count: int, timeout_s: float | None, before: int
+        self,
+        deployment: str,
+        count: int,
+        timeout_s: float | None,
+        before: int,
+        detach: tuple[str, ...] = (),
     ) -> watch.WatchResult:
         """Watch until `count` tasks run; tasks that were added must also settle."""
         environment = self.platform.settings.environment
@@ -295,7 +308,9 @@ class _ScaleRun:
             leave_to_circuit_breaker=False,
             timeout_includes_bake=False,
             settle_s=settle_s if count > before else 0.0,
-            name=self.planned.name,
+            options=watch.WatchOptions(
+                self.planned.name, detach, "set it back" if detach else "stop"
+            ),
             count=count,
             lowers=count < before,
             earlier_stops=self.earlier_stops,

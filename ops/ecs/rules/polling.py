@@ -11,6 +11,7 @@ from ops.core.findings import Evidence, Finding
 from ops.core.redaction.redact import redact
 
 _CALLS_A_SECOND = 0.5  # on average, over the whole watch
+_CALLS_A_POLL = 2.0  # where the configuration asks for more frequent polls
 _RESERVED_CALLS = 5.0  # reserved for a stopped task, whose diagnosis then stays in the budget
 # extra calls at the start, so that the table shows targets at once; none after _INITIAL_BURST_S
 _INITIAL_BURST = 2.0
@@ -22,6 +23,8 @@ HEARTBEAT_S = 20.0  # target health changes without any change in DescribeServic
 TASKS_COST = 2  # ListTasks, DescribeTasks
 TARGETS_COST = 1  # DescribeTargetHealth
 STAGE_COST = 2  # ListServiceDeployments, DescribeServiceDeployments
+WEIGHTS_COST = 1  # DescribeRules
+ALARMS_COST = 1  # DescribeAlarms
 _TROUBLE = re.compile(r"unable|fail|unhealthy|rolling back|stopped|error", re.IGNORECASE)
 _OLD_TASKS = re.compile(
     r"has stopped \d+ running tasks", re.IGNORECASE
@@ -30,10 +33,11 @@ _STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
 _UNHEALTHY = re.compile(r"is unhealthy in", re.IGNORECASE)
 
 
-def within_budget(calls: int, *, made: int, elapsed_s: float) -> bool:
+def within_budget(calls: int, *, made: int, elapsed_s: float, poll_s: float = 4.0) -> bool:
     """Whether `calls` more, after `made` in `elapsed_s` seconds, stay within the budget."""
+    rate = max(_CALLS_A_SECOND, _CALLS_A_POLL / poll_s) if poll_s else _CALLS_A_SECOND
     head_start = (_RESERVED_CALLS + _INITIAL_BURST) * max(0.0, 1 - elapsed_s / _INITIAL_BURST_S)
-    return made + calls <= _CALLS_A_SECOND * elapsed_s - _RESERVED_CALLS + head_start + 1
+    return made + calls <= rate * elapsed_s - _RESERVED_CALLS + head_start + 1
 
 
 def may_have_stopped_tasks(previous: ServiceState | None, current: ServiceState, id: str) -> bool:

@@ -4,46 +4,52 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ops.core import ui
 from ops.core.keys import Wait, quit_key
-from ops.ecs.display import can_redraw
+from ops.core.terminal import layout
+from ops.core.terminal.live_screen import Line, LiveScreen, can_redraw
+from ops.core.text import format_age
 from ops.health.status.model import ServiceScreen
-from ops.health.status.render import as_text, lines
+from ops.health.status.render import BAD, DIM, GOOD, PLAIN, WAITING, WIDTH, as_text, lines
 
+_STYLES = {GOOD: "ok", BAD: "failed", WAITING: "warn", PLAIN: "", DIM: "dim"}
 _AGE = re.compile(r"\b\d+ (?:s|min|h|days)\b")
-_REDRAWS_A_SECOND = 4  # also after the terminal was resized
 
 
 def watch(
     read: Callable[[], ServiceScreen], pause_s: float, *, json: bool, stream: Any = None
-) -> None:
+) -> int:
     """Read and show the screen until q or Ctrl-C; then leave its last state behind.
 
-    Without a terminal, print the lines that changed; with `json`, a document for each read.
+    Return the exit code: that of the last screen after q, 0 after Ctrl-C. Without a terminal, print
+    the lines that changed; with `json`, a document for each read.
     """
     output: _Screen | _ChangedLines | _Documents
     if json:
         output = _Documents(stream)
     elif sys.stdout.isatty() and can_redraw(sys.stdout):
-        output = _Screen()
+        output = _Screen(pause_s)
     else:
         output = _ChangedLines()
     try:
-        with quit_key() as wait:
-            _repeat(read, output, pause_s, wait)
+        with quit_key(on_stop=output.pause, on_continue=output.resume) as wait:
+            return _repeat(read, output, pause_s, wait)
     except KeyboardInterrupt:
-        pass
+        return 0
     finally:
         output.close()
 
 
-def _repeat(read: Callable[[], ServiceScreen], output: Any, pause_s: float, wait: Wait) -> None:
-    output.show(read())
-    while not wait(pause_s):
-        output.show(read())
+def _repeat(read: Callable[[], ServiceScreen], output: Any, pause_s: float, wait: Wait) -> int:
+    """Show the screen again and again; return the exit code of the last one when q is pressed."""
+    while True:
+        screen = read()
+        output.show(screen)
+        if wait(pause_s):
+            return screen.exit_code
 
 
 class _Documents:
@@ -54,6 +60,11 @@ class _Documents:
 
     def show(self, screen: ServiceScreen) -> None:
         ui.write_document(self.stream, screen.document)
+
+    def pause(self) -> None:
+        """Do nothing, as in `resume`: the terminal is as it was."""
+
+    resume = pause
 
     def close(self) -> None:
         """Do nothing: no resource is open."""
@@ -75,6 +86,11 @@ class _ChangedLines:
                     ui.print_text(f"{screen.at:%H:%M:%S}  {line.strip()}")
         self.printed = {_without_ages(line) for line in text}
 
+    def pause(self) -> None:
+        """Do nothing, as in `resume`: the terminal is as it was."""
+
+    resume = pause
+
     def close(self) -> None:
         """Do nothing: no resource is open."""
 
@@ -84,40 +100,36 @@ def _without_ages(line: str) -> str:
 
 
 class _Screen:
-    """The terminal's alternate screen, which resizing cannot leave remains on."""
+    """The terminal's alternate screen."""
 
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
+    def __init__(self, pause_s: float) -> None:
         self.last: ServiceScreen | None = None
-        self.console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
-        self.live = Live(
-            get_renderable=self._picture,
-            console=self.console,
-            screen=True,
-            refresh_per_second=_REDRAWS_A_SECOND,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self.live.start()
+        self.footer = f"every {format_age(pause_s)} · q quits"
+        self.screen = LiveScreen(sys.stdout, self._picture)
+        self.screen.start()
 
     def show(self, screen: ServiceScreen) -> None:
         self.last = screen
-        self.live.refresh()
+        self.screen.refresh()
 
-    def _picture(self) -> Any:
-        from rich.text import Text
+    def pause(self) -> None:
+        self.screen.pause()
 
+    def resume(self) -> None:
+        self.screen.start()
+
+    def _picture(self, width: int, height: int) -> Iterable[Line]:
         if self.last is None:
-            return Text("reading …", style="dim")
-        found = Text(no_wrap=True, overflow="ellipsis")
-        for line in lines(self.last, max(self.console.width, 40)):
-            found.append(f"{line.text}\n", style=line.style)
-        return found.append("q quits", style="dim")
+            return [(("reading …", "dim"),)]
+        found: list[Line] = [
+            ((line.text, _STYLES[line.style]),) for line in lines(self.last, max(width, 40))
+        ]
+        clock = f"{self.last.at:%H:%M:%S} · {self.footer}".rjust(width)
+        return [*found[: height - 1], ((clock, "dim"),)]
 
     def close(self) -> None:
         """Leave the alternate screen, and print what it showed last."""
-        self.live.stop()
+        self.screen.end()
         if self.last is not None:
-            ui.print_text(as_text(self.last, max(self.console.width, 40)))
+            width = layout.width_of(sys.stdout) or WIDTH
+            print(layout.fitted(as_text(self.last, width), sys.stdout), flush=True)

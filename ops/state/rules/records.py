@@ -10,6 +10,7 @@ import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from statistics import median
 from typing import Literal
 
 from ops.aws.facts import Image, TaskState, image_tag
@@ -369,3 +370,15 @@ def _subject(row: ReleaseRow) -> str:
     subject = dated.get(row.dated) or row.subject or short_commit(row.commit or "")
     gone = "  (no longer in ECR)" if row.in_ecr is False else ""
     return f"{one_line(subject, limit=48)}{gone}"
+
+
+def typical_rollout_s(records: Iterable[ReleaseRecord]) -> float | None:
+    """The median of what the successful rollouts took; None without one that states it.
+
+    Older records state only what the whole release took, with its build: their shortest is used.
+    """
+    succeeded = [record for record in records if record.succeeded]
+    rollouts = [each.rollout_s for each in succeeded if each.rollout_s]
+    if rollouts:
+        return float(median(rollouts))
+    return float(min((each.took_s for each in succeeded if each.took_s), default=0.0)) or None
