@@ -46,6 +46,12 @@ class EmulatedScreen(pyte.Screen):
             self.dirty.update(range(self.lines))
         super().reset_mode(*modes, **options)
 
+    def select_graphic_rendition(self, *attributes: int, **options: Any) -> None:
+        """Keep dim text, which pyte does not know, as italics, which the program never uses."""
+        known = {2: (3,), 22: (22, 23)}
+        wanted = [new for each in attributes or (0,) for new in known.get(each, (each,))]
+        super().select_graphic_rendition(*wanted, **options)
+
     @property
     def text(self) -> str:
         """The lines of the screen without trailing blanks."""

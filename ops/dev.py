@@ -61,6 +61,11 @@ def docs(root: Path) -> int:
     return _run_module(root, "docs.gather")
 
 
+def screens(root: Path, names: list[str]) -> int:
+    """Take the pictures of docs/screens again, or those of these names; the sandbox must be up."""
+    return _run_module(root, "bench.screens", *names)
+
+
 def _programs(folder: Path) -> list[Path]:
     """The modules of a folder that can be run; the others are their helpers."""
     return [

@@ -385,8 +385,9 @@ class DeploymentWatch:
         """
         if targets := self.try_spend("targets", polling.TARGETS_COST):
             self.targets = self.try_read("targets", self.observer.targets, self.targets)
-        ours_known = any(task.started_by == self.id for task in self.tasks)
-        wanted = self.follow or (self.display.is_live and not ours_known)
+        ours = [task.status for task in self.tasks if task.started_by == self.id]
+        starting = not ours or any(status != "RUNNING" for status in ours)
+        wanted = self.follow or (self.display.is_live and starting)
         if tasks := self.try_spend("tasks", polling.TASKS_COST) or (
             wanted and "tasks" in self.pending_reads
         ):

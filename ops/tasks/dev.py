@@ -45,3 +45,15 @@ def docs(session: Session) -> None:
     from ops import dev
 
     session.leave(dev.docs(ROOT))
+
+
+@ops_task(
+    options=(),
+    help={"only": "Only this picture (deploy, failure, …); repeat for more."},
+    repeated=("only",),
+)
+def screens(session: Session, only: list[str] | None = None) -> None:
+    """Take the pictures of docs/screens in the sandbox, which must be up."""
+    from ops import dev
+
+    session.leave(dev.screens(ROOT, only or []))

@@ -1,0 +1,1 @@
+"""Pictures of the program at work, for the documentation."""
