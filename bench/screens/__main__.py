@@ -146,7 +146,7 @@ def take(shot: Shot) -> Iterator[Path]:
     }
     for columns, lines, theme in shot.sizes:
         shot.before()
-        command = [str(ROOT / "inv"), *shot.words]
+        command = ["./inv", *shot.words]
         terminal = EmulatedTerminal(command, ROOT, environment, columns, lines)
         shot.ready(terminal)
         name = f"{shot.name}-{columns}x{lines}-{'dark' if theme is DARK else 'light'}.png"

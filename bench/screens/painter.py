@@ -72,7 +72,7 @@ class Painter:
             for column in range(screen.columns):
                 self._cell(draw, screen, row, column)
         path.parent.mkdir(parents=True, exist_ok=True)
-        image.quantize(48).save(path, optimize=True)
+        image.quantize(160).save(path, optimize=True)
 
     def _cell(self, draw: Any, screen: EmulatedScreen, row: int, column: int) -> None:
         cell = screen.buffer[row][column]
@@ -96,6 +96,10 @@ class Painter:
             box = left + 1, top + h // 2 - 3, left + w - 1, top + h // 2 + 4
             draw.line((box[0], box[1], box[2], box[3]), fill=colour, width=2)
             draw.line((box[0], box[3], box[2], box[1]), fill=colour, width=2)
+        elif text == "✓":
+            y = top + h // 2
+            points = (left, y), (left + w // 3, y + 3), (left + w - 1, y - 4)
+            draw.line(points, fill=colour, width=2)
         elif text == "↺":
             y = top + h // 2
             draw.arc((left, y - 3, left + w - 1, y + 4), 300, 210, fill=colour, width=1)

@@ -250,7 +250,7 @@ def _final_ending(context: DeployContext) -> Ending:
 
 
 def _started(context: DeployContext) -> Ending:
-    """The ending of a rollout that nobody watches any further: `--no-wait`, or `q`."""
+    """The ending of a rollout that is no longer watched: `--no-wait`, or `q`."""
     watch = f"inv {context.name}.watch"
     if context.kind == "restart":
         return Ending(Verdict.STARTED, next=f"{watch} watches and verifies it")

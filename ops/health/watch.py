@@ -52,7 +52,7 @@ def watch(
     report: _WatchReport,
     keys: Callable[..., AbstractContextManager[Wait]] = quit_key,
 ) -> int:
-    """Run sweeps until q or Ctrl-C; return the exit code of the last one after q, 0 after Ctrl-C.
+    """Run sweeps until q, or Ctrl-C; return the exit code of the last one, or 0.
 
     Each sweep is compared with the previous one, or always with that of `--baseline`. Only the last
     one is stored. Raises ConfigError for a pause below one second (AWS limits calls), Cancelled

@@ -34,7 +34,7 @@ def recent_lines() -> tuple[str, ...]:
 
 
 def take_line(line: str) -> bool:
-    """Collect a line of progress; True if a screen is shown, which prints it when it ends."""
+    """Collect a line of progress; True while a screen is drawn, which prints it at its end."""
     _recent.extend(line.split("\n"))
     if not _screens:
         return False

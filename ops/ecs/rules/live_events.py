@@ -1,4 +1,4 @@
-"""Fold a service's events: what ECS says one by one is counted (pure)."""
+"""Fold the events of a service: equal neighbours are counted (pure)."""
 
 from __future__ import annotations
 
