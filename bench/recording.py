@@ -13,7 +13,7 @@ from typing import Any
 
 from ops.aws import session
 from ops.aws.facts import Event, ServiceState, Target, TaskState
-from ops.core.findings import Finding, Verdict
+from ops.core.findings import Finding
 from ops.ecs.watch import NO_OPTIONS, NO_TRAFFIC, TrafficState, WatchOptions
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -257,9 +257,6 @@ class Notes:
 
     def wait(self, seconds: float, sleep: Callable[[float], None]) -> None:
         sleep(seconds)
-
-    def ended(self, verdict: Verdict, why: str) -> None:
-        self.note("ended", verdict)
 
     def close(self) -> None:
         self.note("close", None)

@@ -16,7 +16,7 @@ from typing import TextIO
 
 from ops.aws.facts import Deployment, Event, ServiceState, Target, TaskState
 from ops.core import ui
-from ops.core.findings import Finding, Verdict
+from ops.core.findings import Finding
 from ops.core.invocation import invocation
 from ops.ecs.rules.live_events import event_text
 from ops.ecs.watch import NO_OPTIONS, NO_TRAFFIC, TrafficState, WatchOptions
@@ -163,9 +163,6 @@ class PlainDisplay:
 
     def wait(self, seconds: float, sleep: Callable[[float], None]) -> None:
         sleep(seconds)
-
-    def ended(self, verdict: Verdict, why: str) -> None:
-        """Do nothing: the caller reports the verdict."""
 
     def close(self) -> None:
         """Do nothing: there is nothing to release."""

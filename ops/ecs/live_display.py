@@ -1,4 +1,4 @@
-"""A watched rollout on the whole screen of a terminal, with keys; its end stays as a few lines."""
+"""A watched rollout on the whole screen of a terminal; its end stays as a few lines."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import TextIO
 
 from ops.aws.facts import Event, ServiceState, Target, TaskState
 from ops.core.errors import Detached
-from ops.core.findings import Finding, Verdict
+from ops.core.findings import Finding
 from ops.core.keys import Keys
 from ops.core.parallel import BackgroundCall, try_call
 from ops.core.terminal import layout
 from ops.core.terminal.live_screen import Line, LiveScreen, recent_lines
-from ops.core.text import format_duration
 from ops.ecs.display import PlainDisplay, clean, finding_lines
 from ops.ecs.rules.live_table import LiveState, lines
 from ops.ecs.watch import NO_OPTIONS, NO_TRAFFIC, TrafficState, WatchOptions
@@ -24,7 +23,6 @@ _DETACH_AFTER_S = 5.0  # of the notice that says what it means
 _MAX_EVENTS = 40
 _MAX_LOG_LINES = 500
 _NOT_WAITED_S = 0.001
-_SIGNS = {Verdict.SUCCEEDED: "✓", Verdict.ROLLED_BACK: "↺", Verdict.SUPERSEDED: "!"}
 
 
 class TableDisplay(PlainDisplay):
@@ -48,8 +46,6 @@ class TableDisplay(PlainDisplay):
         self.detached = False
         self.typical: BackgroundCall[float | None] | None = None
         self.started = False
-        self.verdict: Verdict | None = None
-        self.why = ""
 
     def following(
         self, deployment_id: str, timeout_s: float, options: WatchOptions = NO_OPTIONS
@@ -106,9 +102,6 @@ class TableDisplay(PlainDisplay):
     @property
     def shows_logs(self) -> bool | None:
         return self.log_wanted
-
-    def ended(self, verdict: Verdict, why: str) -> None:
-        self.verdict, self.why = verdict, why
 
     def draw(self) -> None:
         """Show the screen if that is not done yet, and redraw it."""
@@ -200,7 +193,7 @@ class TableDisplay(PlainDisplay):
             print(layout.fitted(line, self.stream), file=self.stream, flush=True)
 
     def close(self) -> None:
-        """Give the terminal back, and print what stays: findings, log lines, how it ended."""
+        """Give the terminal back, and print what stays: findings and log lines."""
         self.keys.close()
         if not self.started:
             return
@@ -209,18 +202,9 @@ class TableDisplay(PlainDisplay):
         if self.log_wanted:
             self.notes += self.logs
         self.logs.clear()
-        self.notes += [*self.result_line(), *(self.options.detach if self.detached else ())]
+        self.notes += self.options.detach if self.detached else ()
         self.flush_notes()
-        self.detach_at, self.verdict = None, None
-
-    def result_line(self) -> list[str]:
-        if self.verdict is None:
-            return []
-        took = format_duration(self.clock() - self.began)
-        sign = _SIGNS.get(self.verdict, "✗")
-        width = layout.width_of(self.stream)
-        line = f" {sign} {'roll out':<10} {clean(self.why)}"
-        return [layout.with_right(line, took, width)]
+        self.detach_at = None
 
 
 def create_display(

@@ -64,7 +64,7 @@ def test_l_shows_and_hides_the_log(platform: Checkout) -> None:
     terminal.wait_for(lambda text: "log of the new tasks" not in text)
     terminal.wait_for(lambda text: " of ~" in text or "usually ~" in text)
     assert terminal.ended() == 0
-    assert "✓ roll out" in terminal.screen.text and "succeeded" in terminal.screen.text
+    assert "succeeded" in terminal.screen.text and "TASK" not in terminal.screen.text
 
 
 def test_a_resize_leaves_nothing_behind(platform: Checkout) -> None:

@@ -101,6 +101,6 @@ def test_the_clock_the_interval_and_the_key_are_in_the_last_line(
     assert "checking" in str([*table.picture(80, 24)])
     table(ALL)
     lines = [*table.picture(80, 24)]
-    table.screen.pause()
+    table.screen.end()
     assert len(lines) == 24
     assert lines[-1][0][0].strip() == "12:30:45 UTC · every 5 s · q quits"

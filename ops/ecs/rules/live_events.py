@@ -25,7 +25,7 @@ _COUNTED = (  # what ECS says, the noun that it counts, and what happened
 
 @dataclass(frozen=True)
 class FoldedEvent:
-    """An event as it is shown: the time of the newest one, and the number of things or events.
+    """Equal events: the time of the newest one, and the number of things or events.
 
     `noun` is "" for an event that counts nothing; its `text` is ECS's own then.
     """
