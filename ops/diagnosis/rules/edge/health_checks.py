@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from ops.aws.facts import ServiceState, Target, TaskState
 from ops.core.findings import Evidence, Finding, Unknown
@@ -182,8 +182,17 @@ def _answers(incident: Incident, service: ServiceFact) -> bool:
         "codes: [" in event.message
         for group in service.target_groups
         for event in unhealthy_events(incident, service, group)
+        if event.at is not None and event.at >= _began(service)
     )
     return answered or codes or any(listening(log_lines(incident, service)))
+
+
+def _began(service: ServiceFact) -> datetime:
+    """When the newest deployment began; events before it are not its tasks'."""
+    state = service.state
+    primary = state.primary if isinstance(state, ServiceState) else None
+    began = primary.created_at if primary else None
+    return began or datetime.min.replace(tzinfo=UTC)
 
 
 def _addresses(service: ServiceFact) -> frozenset[str]:
