@@ -21,7 +21,7 @@ from ops.core.findings import Finding, Verdict
 from ops.core.redaction.redact import redact_lines
 from ops.ecs.observer import EcsObserver as EcsObserver
 from ops.ecs.rules import polling
-from ops.ecs.rules.stop_diagnosis import GONE, find_cause, stop_finding
+from ops.ecs.rules.stop_diagnosis import GONE, find_cause, same_failure, stop_finding
 from ops.ecs.rules.verdict import (
     Decision,
     Observation,
@@ -485,8 +485,12 @@ class DeploymentWatch:
             log_problem=self.failed_reads.get("log", ""),
             **names,
         )
+        same = next((each for each in self.findings if same_failure(each, found)), None)
         self.findings.append(found)
-        self.display.finding(found)
+        if same:
+            self.display.line(f"{found.summary} [{found.cause}]: as above")
+        else:
+            self.display.finding(found)
 
     def try_read(self, what: str, read: Callable[[], T], otherwise: T) -> T:
         """Read optional information; report a failure once and return `otherwise`.

@@ -18,7 +18,7 @@ def schema(*, overlay: bool = False, output: str | None = None) -> Report:
     document = schemas.overlay_schema() if overlay else schemas.project_schema()
     text = schemas.as_text(document)
     if output is None:
-        return Report(document, text.rstrip("\n"))
+        return Report(document, text.rstrip("\n"), verbatim=True)
     path = Path(output).expanduser()
     try:
         files.write_atomic(path, text)

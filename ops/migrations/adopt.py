@@ -124,6 +124,10 @@ class AdoptionPreview:
     def text(self) -> str:
         return self.comparison.sql or self.plan.text
 
+    @property
+    def verbatim(self) -> bool:
+        return bool(self.comparison.sql)
+
 
 @dataclass(frozen=True)
 class Adoption:

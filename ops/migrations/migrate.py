@@ -38,6 +38,7 @@ class MigrationPreview:
     review: Review
 
     exit_code: ClassVar[int] = 0
+    verbatim: ClassVar[bool] = True  # SQL, to be copied
 
     @property
     def document(self) -> dict[str, Any]:

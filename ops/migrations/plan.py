@@ -69,6 +69,7 @@ class MigrationPlan:
     losses: tuple[Loss, ...] = ()
     called: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     snapshot: TakeSnapshot | None = None
+    verbatim: ClassVar[bool] = True  # SQL, to be copied
     scripts: Any = field(default=None, repr=False, compare=False)
 
     exit_code: ClassVar[int] = 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from ops.aws import rds, session
 from ops.core import ui
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
-from ops.core.text import format_error
+from ops.core.terminal.step import step
+from ops.core.text import format_count, format_error
 from ops.migrations import verify_records
 from ops.migrations.rules.dump_diff import differences
 from ops.migrations.rules.row_diff import row_differences
@@ -85,7 +87,8 @@ class VerifyReport:
     def text(self) -> str:
         """The summary; the verdicts were printed one by one."""
         count, failed = len(self.revisions), sum(1 for each in self.revisions if each.problems)
-        return f"{failed} of {count} revisions failed" if failed else f"{count} revisions verified"
+        revisions = format_count(count, "revision")
+        return f"{failed} of {revisions} failed" if failed else f"{revisions} verified"
 
 
 def verify(
@@ -98,7 +101,9 @@ def verify(
     folder = facts.require_scripts(settings.root, settings.environment.migrations)
     wanted = major or _engine_version(settings)
     content = fingerprint.of_folder(folder)
-    with scratch.cluster(folder, wanted) as own:
+    with ExitStack() as stack:
+        with step("starting a scratch PostgreSQL server"):
+            own = stack.enter_context(scratch.cluster(folder, wanted))
         if major and own.major != major:
             raise ConfigError(
                 f"--postgres-version {major}",
@@ -161,7 +166,8 @@ def _verify_revisions(database: DatabaseAccess, progress: Callable[[str], None])
                 _migrate_to(own, "upgrade", head)
             for revision in revisions[len(verdicts) :]:
                 undo = scripts.undo_goal(revision.id)
-                verdicts.append(_verify_revision(own, program, revision, undo))
+                with step(f"verifying {revision.id}: up, down, up again"):
+                    verdicts.append(_verify_revision(own, program, revision, undo))
                 progress(verdicts[-1].as_text())
                 if verdicts[-1].problems:
                     break

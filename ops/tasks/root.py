@@ -11,9 +11,13 @@ from ops.tasks.shared import Session, ops_task
 )
 def preflight(session: Session, service: str | None = None) -> None:
     """Check everything on the runbook's checklist and change nothing."""
+    from ops.core.terminal.step import step
     from ops.preflight import report as flow
 
-    session.report(flow.preflight(session.settings, service, session.skip, all=session.verbose))
+    settings = session.settings
+    with step("preflight: reading what a release needs"):
+        report = flow.preflight(settings, service, session.skip, all=session.verbose)
+    session.report(report)
 
 
 @ops_task(options=("json",))

@@ -43,13 +43,15 @@ def up(
 ) -> None:
     """Start the embedded platform, or repair it after a crash; does nothing if it is healthy."""
     from ops.core import ui
+    from ops.core.terminal.step import step
     from ops.sandbox import lifecycle
 
     one_of("engine", engine, ("process", "docker"))
     one_of("rollout", rollout, ("auto", "ecs", "terraform"))
-    status = lifecycle.up(
-        ROOT / ".sandbox", engine=engine, rollout=rollout, registry=registry, say=ui.progress
-    )
+    with step("starting the sandbox"):
+        status = lifecycle.up(
+            ROOT / ".sandbox", engine=engine, rollout=rollout, registry=registry, say=ui.progress
+        )
     session.report(Report(status.as_document(), status.as_text()))
 
 
@@ -60,9 +62,11 @@ def up(
 def down(session: Session, purge: bool = False) -> None:
     """Stop the embedded platform and all its processes."""
     from ops.core import ui
+    from ops.core.terminal.step import step
     from ops.sandbox import lifecycle
 
-    lifecycle.down(ROOT / ".sandbox", purge=purge, say=ui.progress)
+    with step("stopping the sandbox"):
+        lifecycle.down(ROOT / ".sandbox", purge=purge, say=ui.progress)
     status = lifecycle.status(ROOT / ".sandbox")
     session.report(Report(status.as_document(), "the sandbox is down"))
 

@@ -27,6 +27,7 @@ def _troubleshoot(session: Session, topic_name: str, **given: Any) -> None:
 
     from ops.core import ui
     from ops.core.errors import ConfigError
+    from ops.core.terminal.step import step
     from ops.diagnosis import archive
     from ops.diagnosis.collect import collect
     from ops.diagnosis.diagnose import diagnose
@@ -43,7 +44,8 @@ def _troubleshoot(session: Session, topic_name: str, **given: Any) -> None:
     if save:
         archive.check_target(Path(save))
     platform = None if source else Platform.of(session.settings)
-    snapshot = archive.load(Path(source)) if platform is None else collect(platform)
+    with step("collecting evidence"):
+        snapshot = archive.load(Path(source)) if platform is None else collect(platform)
     if save:
         archive.save(snapshot, Path(save))
     result = DiagnosisResult(

@@ -125,8 +125,8 @@ def test_a_crash_shows_its_fields_and_log_lines_verbatim():
     assert (found.cause, found.confidence) == ("container_exited", "certain")
     assert "exit code 1" in found.summary
     assert found.fix == (
-        "aws ecs describe-tasks --cluster dev-cluster --tasks a1b2",
-        "inv backend.deploy",
+        "inv backend.logs --task a1b2",
+        "inv backend.rollback",
     )
 
 

@@ -16,7 +16,7 @@ from ops.core.findings import Finding, Unknown, Verdict
 from ops.core.invocation import invocation
 from ops.core.parallel import Reads, try_call
 from ops.core.plan import Plan
-from ops.core.text import format_duration
+from ops.core.text import format_count, format_duration
 from ops.deploy.context import DeployRequest, RolloutFailed
 from ops.deploy.rules.scale import ScaleFacts, SetDesiredCount, WatchCount, plan_scale
 from ops.ecs import watch
@@ -56,9 +56,10 @@ class ScaleResult:
     @property
     def text(self) -> str:
         verdict = self.verdict.value.replace("_", " ")
-        change = f"{self.service} from {self.before} to {self.count} tasks"
-        lines = [f"{verdict}: {change} in {format_duration(self.took_s)}", f"  why: {self.why}"]
-        lines.extend([f" next: {self.next}"] if self.next else [])
+        change = f"{self.service} from {self.before} to {format_count(self.count, 'task')}"
+        lines = [f"{verdict}  {change} in {format_duration(self.took_s)}"]
+        lines.append(f"  {'cause' if self.exit_code else 'state'}    {self.why}")
+        lines.extend([f"  next     {self.next}"] if self.next else [])
         lines.extend(f"  {line}" for line in self.journal.left)
         return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from ops.aws.facts import TaskDefinition
 from ops.cdn.facts import Distribution
 from ops.core.plan import Step
+from ops.core.text import format_count
 from ops.tools.facts import Commit
 
 
@@ -148,7 +149,7 @@ class UpdateService(Rollout):
     desired: int
 
     def __str__(self) -> str:
-        return f"Update service {self.service} to it ({self.desired} tasks)"
+        return f"Update service {self.service} to it ({format_count(self.desired, 'task')})"
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ class UpdateToRevision(Rollout):
     def __str__(self) -> str:
         return (
             f"Update service {self.service} to {self.revision.label}, {self.image} "
-            f"({self.desired} tasks)"
+            f"({format_count(self.desired, 'task')})"
         )
 
 
@@ -221,7 +222,7 @@ class RestartService(Rollout):
     def __str__(self) -> str:
         return (
             f"Force a new deployment of service {self.service} on the same revision "
-            f"{self.revision} ({self.desired} tasks)"
+            f"{self.revision} ({format_count(self.desired, 'task')})"
         )
 
     @property
@@ -331,7 +332,6 @@ class VerifyRelease(Step):
 
     def __str__(self) -> str:
         digest = self.digest or "the digest that was pushed"
-        return (
-            f"Verify that every running task has {digest}, and that the {self.endpoints} "
-            f"endpoints are healthy"
-        )
+        endpoints = format_count(self.endpoints, "endpoint")
+        healthy = f"{endpoints} {'is' if self.endpoints == 1 else 'are'} healthy"
+        return f"Verify that every running task has {digest}, and that the {healthy}"

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from ops.aws.facts import ServiceState, Target
 from ops.core.findings import Verdict
+from ops.core.text import format_count
 from ops.ecs.rules.verdict import APPEARS_S, GONE_AFTER, Decision, Observation, failure_reason
 
 
@@ -73,7 +74,9 @@ def _progress(state: ServiceState, count: int, targets: Iterable[Target] | None)
     healthy = _healthy(targets)
     if healthy < count:
         return Decision(None, "waiting to be healthy")
-    return Decision(Verdict.SUCCEEDED, "completed", f"{why}, {healthy} targets healthy")
+    return Decision(
+        Verdict.SUCCEEDED, "completed", f"{why}, {format_count(healthy, 'target')} healthy"
+    )
 
 
 def _healthy(targets: Iterable[Target]) -> int:

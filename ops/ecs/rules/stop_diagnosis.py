@@ -280,3 +280,17 @@ def _render_command(template: str, names: Mapping[str, str]) -> str | None:
     for name in wanted:
         template = template.replace(f"{{{name}}}", shlex.quote(names[name]))
     return template
+
+
+def same_failure(one: Finding, other: Finding) -> bool:
+    """Whether two tasks stopped alike: the same cause, ECS's same words, the same end of the log.
+
+    Numbers in the log (times, ports, process ids) do not count.
+    """
+    return one.cause == other.cause and _failure(one) == _failure(other)
+
+
+def _failure(finding: Finding) -> tuple[frozenset[str], str]:
+    words = {each.text for each in finding.evidence if each.source.startswith("DescribeTasks")}
+    log = [each.text for each in finding.evidence if each.source.startswith("log of")]
+    return frozenset(words), re.sub(r"\d+", "", log[-1]) if log else ""

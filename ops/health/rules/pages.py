@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from ops.core.findings import Evidence, Finding, Unknown
-from ops.core.text import format_latency
+from ops.core.text import format_count, format_latency
 from ops.health.model import Check, CheckKey
 from ops.health.rules.endpoints import endpoint_finding
 from ops.http.facts import Answer
@@ -80,7 +80,7 @@ def checks(pages: Iterable[PageResult], slow_s: float, late_s: float = 0.0) -> t
         middle = median(times)
         detail = (
             f"p50 {format_latency(middle)}, slowest {format_latency(max(times))} of "
-            f"{len(times)} pages"
+            f"{format_count(len(times), 'page')}"
         )
         found.append(
             Check(

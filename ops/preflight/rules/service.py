@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ops.aws.facts import Image, ServiceState, TaskDefinition, TaskDefinitionArn
 from ops.core.findings import Unknown
+from ops.core.text import format_count
 from ops.ecs.rules.task_definition_refs import LogGroup, Reference, log_groups, references
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.rules.image import is_same_commit
@@ -171,7 +172,8 @@ def tasks(facts: ReleaseFacts, environment: Environment) -> CheckResult:
             f"targets: {facts.targets.why}",
             "allow elasticloadbalancing:DescribeTargetHealth",
         )
-    return ok(f"readable: {len(facts.running)} tasks, {len(facts.targets)} targets")
+    tasks = format_count(len(facts.running), "task")
+    return ok(f"readable: {tasks}, {format_count(len(facts.targets), 'target')}")
 
 
 @preflight_check(

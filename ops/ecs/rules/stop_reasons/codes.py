@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.ecs.rules.stop_reasons.model import AGAIN, DESCRIBE, STATUS, StopReason
+from ops.ecs.rules.stop_reasons.model import DESCRIBE, ROLL_BACK, STATUS, TASK_LOGS, StopReason
 
 STOP_CODES = (
     StopReason(
@@ -42,7 +42,7 @@ STOP_CODES = (
         "symptom",
         finding="container_exited",
         says="an essential container ended by itself",
-        fix=(DESCRIBE, AGAIN),
+        fix=(TASK_LOGS, ROLL_BACK),
         by_itself=True,
     ),
     StopReason(

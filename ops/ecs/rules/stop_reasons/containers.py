@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.ecs.rules.stop_reasons.model import AGAIN, DESCRIBE, STATUS, StopReason
+from ops.ecs.rules.stop_reasons.model import DESCRIBE, ROLL_BACK, STATUS, TASK_LOGS, StopReason
 
 CONTAINERS = (
     StopReason(
@@ -83,7 +83,7 @@ CONTAINERS = (
         pattern=r"Essential container in task exited",
         finding="container_exited",
         says="the container ended by itself",
-        fix=(DESCRIBE, AGAIN),
+        fix=(TASK_LOGS, ROLL_BACK),
         by_itself=True,
     ),
     StopReason(

@@ -31,6 +31,8 @@ NETWORK = (
 )
 GROUPS = "{aws} elbv2 describe-target-health --target-group-arn {target_group}"
 AGAIN = "inv {service}.deploy"
+TASK_LOGS = "inv {service}.logs --task {task}"
+ROLL_BACK = "inv {service}.rollback"
 STATUS = "inv {service}.status"
 
 
