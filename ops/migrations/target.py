@@ -26,13 +26,17 @@ class MigrationTarget:
 
     @classmethod
     @contextmanager
-    def opened(cls, settings: Settings) -> Iterator[MigrationTarget]:
+    def opened(cls, settings: Settings, *, relay: bool = True) -> Iterator[MigrationTarget]:
         """Open the environment's database.
+
+        `relay`: whether a process on the bastion may replace a forbidden forwarding.
 
         Raises ConfigError (no database configured), Refused (no such secret), and the errors of
         the bastion.
         """
-        with access.open_database(settings, lambda: session.connect(settings)) as database:
+        with access.open_database(
+            settings, lambda: session.connect(settings), relay=relay
+        ) as database:
             yield cls(settings, database)
 
     @property

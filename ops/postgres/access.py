@@ -128,10 +128,13 @@ def open_database(
     settings: Settings,
     cloud: Callable[[], AwsSession],
     secret: Callable[[], Mapping[str, str]] | None = None,
+    *,
+    relay: bool = True,
 ) -> Iterator[DatabaseAccess]:
     """The environment's database, while the context is open.
 
-    `secret`: reads the secret's values, if the caller has them already. Raises ConfigError (no
+    `secret`: reads the secret's values, if the caller has them already; `relay`: whether a process
+    on the bastion may replace a forbidden forwarding. Raises ConfigError (no
     database, or no folder of revisions), and errors of the bastion.
     """
     configured = settings.environment.database
@@ -162,7 +165,7 @@ def open_database(
         if configured.host:
             parameters["hostaddr"] = ""  # else PGHOSTADDR would replace its address
     limits = Limits(configured.lock_timeout, configured.statement_timeout, wait_s=configured.wait)
-    with tunnel.open_route(settings, parameters) as from_here:
+    with tunnel.open_route(settings, parameters, relay=relay) as from_here:
         own_port = int(parameters["port"]) if "port" in parameters else None
         yield DatabaseAccess(
             TargetDatabase(folder, from_here, own_port, redacted),

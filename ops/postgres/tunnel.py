@@ -19,12 +19,20 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def open_route(settings: Settings, parameters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """libpq's parameters that work from here, while the context is open. Raises bastion errors."""
+def open_route(
+    settings: Settings, parameters: Mapping[str, Any], *, relay: bool = True
+) -> Iterator[Mapping[str, Any]]:
+    """libpq's parameters that work from here, while the context is open. Raises bastion errors.
+
+    `relay`: whether a process on the bastion may replace a forbidden forwarding.
+    """
     if settings.environment.database_run == "local":
         yield parameters
         return
-    with connection.connect(settings) as bastion, forward(bastion, parameters) as from_here:
+    with (
+        connection.connect(settings, relay=relay) as bastion,
+        forward(bastion, parameters) as from_here,
+    ):
         yield from_here
 
 

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 from ops.core.errors import ConfigError, TimedOut
 from ops.core.parallel import importing
 from ops.core.retry import pauses_within, retry
-from ops.ssh import errors, host_keys, remote_shell
+from ops.ssh import errors, host_keys, relay, remote_shell
 from ops.ssh.errors import ConnectionLost
-from ops.ssh.port_forward import Forwarder
+from ops.ssh.port_forward import PROHIBITED, Forwarder, open_direct
 
 if TYPE_CHECKING:
     from ops.core.config.database import Bastion
@@ -54,12 +54,16 @@ class CommandResult:
 
 @dataclass
 class Host:
-    """An open connection; a context manager that closes its gateways too."""
+    """An open connection; a context manager that closes its gateways too.
+
+    `relay_python`: the Python there that connects to hosts behind it if sshd forbids forwarding.
+    """
 
     connection: Any
     where: str
     known_hosts: Sequence[Path] = ()
     forwarders: list[Forwarder] = field(default_factory=list)
+    relay_python: str | None = None
 
     def __enter__(self) -> Host:
         return self
@@ -196,13 +200,24 @@ class Host:
         Raises Refused if forwarding is forbidden there, or Unreachable.
         """
         try:
-            made = Forwarder(self.transport, (host, port))
+            made = self._forwarder((host, port))
         except Exception as error:
             raise errors.translate_error(
                 error, f"{self.where} to {host}:{port}", self.known_hosts, RUN_TIMEOUT
             ) from None
         self.forwarders.append(made)
         return made
+
+    def _forwarder(self, to: tuple[str, int]) -> Forwarder:
+        from paramiko.ssh_exception import ChannelException
+
+        try:
+            return Forwarder(lambda source: open_direct(self.transport, to, source))
+        except ChannelException as error:
+            if self.relay_python is None or error.code != PROHIBITED:
+                raise
+        python = self.relay_python
+        return Forwarder(lambda source: relay.open_channel(self._open_session, python, to))
 
     def close(self) -> None:
         for forwarder in self.forwarders:
@@ -256,8 +271,11 @@ def _read_stdout(channel: Any, on_out: Callable[[bytes], None], end: float | Non
     return False
 
 
-def connect(settings: Settings) -> Host:
+def connect(settings: Settings, *, relay: bool = True) -> Host:
     """Connect to the environment's bastion, hop by hop.
+
+    `relay`: reach the database through a process there if sshd forbids forwarding and
+    `database.run` is remote.
 
     Raises ConfigError, Refused (host keys) or Unreachable.
     """
@@ -270,6 +288,8 @@ def connect(settings: Settings) -> Host:
         )
     connection, known_hosts = _build(settings.root, bastion)
     host = Host(connection, _address(connection), known_hosts)
+    if relay and settings.environment.database_run == "remote":
+        host.relay_python = bastion.python
     try:
         _open_hop(connection, known_hosts, bastion.connect_timeout)
     except BaseException:

@@ -13,9 +13,7 @@ from typing import Any
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
 from ops.ssh.host_keys import HostKeyRefused
-from ops.ssh.port_forward import NO_CONNECTION
-
-_PROHIBITED = 1  # RFC 4254 5.1
+from ops.ssh.port_forward import NO_CONNECTION, PROHIBITED
 
 
 class ConnectionLost(Unreachable):
@@ -32,6 +30,8 @@ def translate_error(
     """Translate an error of the connection to `hop` (`user@host:port`)."""
     from paramiko import ssh_exception as ssh
 
+    if isinstance(error, OpsError):
+        return error
     what, file = f"ssh {hop}", next(iter(known_hosts), Path("known_hosts"))
     if isinstance(error, HostKeyRefused):
         return _host_key_error(error, what, file)
@@ -114,11 +114,11 @@ def _host_key_error(error: HostKeyRefused, what: str, file: Path) -> Refused:
 
 def _channel_error(error: Any, what: str) -> OpsError:
     code, text = error.args[0], one_line(error.args[-1])
-    if code == _PROHIBITED:
+    if code == PROHIBITED:
         return Refused(
             what,
             f"forwarding is forbidden there: {text}",
-            "allow it (AllowTcpForwarding), or set database.run: remote",
+            "allow it (AllowTcpForwarding), or set database.run: remote (all but db.tunnel)",
         )
     if code == NO_CONNECTION:
         return BeyondBastion(

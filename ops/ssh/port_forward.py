@@ -14,42 +14,43 @@ from contextlib import suppress
 from typing import Any
 
 _CHUNK = 64 * 1024
-_OPEN_TIMEOUT = 15.0  # seconds
-NO_CONNECTION = 2  # RFC 4254 5.1
+OPEN_TIMEOUT = 15.0  # seconds
+PROHIBITED, NO_CONNECTION = 1, 2  # RFC 4254 5.1
+
+
+def open_direct(transport: Any, to: tuple[str, int], source: tuple[str, int]) -> Any:
+    """Open a channel to `to`, as the far end of `transport` sees it. Raises paramiko's errors.
+
+    A channel that closes as soon as it opens counts as refused.
+    """
+    from paramiko.ssh_exception import ChannelException, SSHException
+
+    try:
+        return transport.open_channel("direct-tcpip", to, source, timeout=OPEN_TIMEOUT)
+    except SSHException as error:
+        if type(error) is SSHException and transport.is_active():
+            late = "Timeout" in str(error)
+            raise ChannelException(
+                NO_CONNECTION,
+                f"no answer within {OPEN_TIMEOUT:g} s" if late else "nothing answers there",
+            ) from None
+        raise
 
 
 class Forwarder:
-    """Forward `127.0.0.1:port` to `to`, as the far end of `transport` sees it, until `close`."""
+    """Forward `127.0.0.1:port` by a channel of `open_channel` for each client, until `close`.
 
-    def __init__(self, transport: Any, to: tuple[str, int]) -> None:
-        self.transport, self.to = transport, to
+    `open_channel` takes the client's address.
+    """
+
+    def __init__(self, open_channel: Callable[[tuple[str, int]], Any]) -> None:
+        self.open_channel = open_channel
         self.problem: Exception | None = None
-        self.open_channel(
-            ("127.0.0.1", 0)
-        ).close()  # fails early if forwarding is forbidden or the destination is down
+        # fails early if forwarding is forbidden or the destination is down
+        self.open_channel(("127.0.0.1", 0)).close()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, name=f"forward {self.port}", daemon=True).start()
-
-    def open_channel(self, source: tuple[str, int]) -> Any:
-        """Open a channel to the destination. Raises paramiko's errors.
-
-        A channel that closes as soon as it opens counts as refused.
-        """
-        from paramiko.ssh_exception import ChannelException, SSHException
-
-        try:
-            return self.transport.open_channel(
-                "direct-tcpip", self.to, source, timeout=_OPEN_TIMEOUT
-            )
-        except SSHException as error:
-            if type(error) is SSHException and self.transport.is_active():
-                late = "Timeout" in str(error)
-                raise ChannelException(
-                    NO_CONNECTION,
-                    f"no answer within {_OPEN_TIMEOUT:g} s" if late else "nothing answers there",
-                ) from None
-            raise
 
     def accept(self) -> None:
         while True:
@@ -72,7 +73,7 @@ class Forwarder:
         )
         up.start()
         _copy(channel.recv, client.sendall, lambda: client.shutdown(socket.SHUT_WR))
-        up.join(_OPEN_TIMEOUT)
+        up.join(OPEN_TIMEOUT)
         channel.close()
         client.close()
 

@@ -18,10 +18,10 @@ MIGRATE_OPTIONS = ("plan", "yes", "json", "timeout", "lock_wait")
 RUN = {"run": "Id of the run, as printed at its start. Default: the active one, else the newest."}
 
 
-def _target(session: Session) -> MigrationTarget:
+def _target(session: Session, *, relay: bool = True) -> MigrationTarget:
     from ops.migrations.target import MigrationTarget
 
-    return session.held(MigrationTarget.opened(session.settings))
+    return session.held(MigrationTarget.opened(session.settings, relay=relay))
 
 
 def _lock_wait_s(session: Session) -> float | None:
@@ -224,7 +224,7 @@ def tunnel(session: Session) -> None:
     """
     from ops.migrations import tunnel as flow
 
-    session.report(flow.open_tunnel(_target(session)))
+    session.report(flow.open_tunnel(_target(session, relay=False)))
     flow.wait(session.timeout_s())
 
 

@@ -197,6 +197,20 @@ class Ground:
                 if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sshd: root"):
                     os.kill(int(pid), signal.SIGKILL)
 
+    def strict_sshd(self) -> int:
+        """The port of another sshd on the bastion, which forbids forwarding and parallel sessions."""
+        port = SSH_PORT + 1
+        words = {"address": BASTION_ADDRESS, "folder": self.folder, "forwarding": "no"}
+        file = self.folder / "sshd_strict"
+        file.write_text(SSHD.format(port=port, **words) + "MaxSessions 1\n")
+        key = (self.folder / "host.pub").read_text()
+        with (self.folder / "known_hosts").open("a") as known:
+            known.write(f"[{BASTION_ADDRESS}]:{port} {key}")
+        self.serve(BASTION, shutil.which("sshd") or "sshd", "-D", "-f", file)
+        probe = inside(BASTION, "bash", "-c", f"echo > /dev/tcp/{BASTION_ADDRESS}/{port}")
+        until(lambda: subprocess.run(probe, capture_output=True, check=False).returncode == 0)
+        return port
+
     def runner(self) -> int:
         """The process that migrates on this bastion now, by the newest run's own word."""
         newest = max(

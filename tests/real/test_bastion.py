@@ -274,3 +274,28 @@ def test_a_lock_in_the_way_is_tried_again_and_told(far: Ground) -> None:
         )
     assert far.document("db.current")["revision"] == "0001"
     assert far.document("db.upgrade")["applied"][0]["revision"] == "0002"
+
+
+def test_a_bastion_that_forbids_forwarding_serves_runs_and_reads(far: Ground) -> None:
+    """AllowTcpForwarding no, one session at a time: a run, its cancelling, and all
+    reads work; only db.tunnel is refused (exit 3).
+    """
+    strict = far.strict_sshd()
+    overlay = far.checkout.root / "far.yaml"
+    text = overlay.read_text()
+    overlay.write_text(text.replace(f"port: {ground.SSH_PORT}", f"port: {strict}"))
+    try:
+        assert far.document("db.upgrade")["to"] == "0001"
+        assert far.document("db.current")["revision"] == "0001"
+        far.write(2, ground.WAITS)
+        assert [each["revision"] for each in far.document("db.pending")["pending"]] == ["0002"]
+        watching = far.start("db.upgrade")
+        read_until(watching, "upgrade 0002")
+        assert far.document("db.cancel")["state"] == "cancelled"
+        watching.communicate(timeout=60)
+        assert watching.returncode == 130
+        done = far.inv("db.tunnel", "--timeout", "5")
+        assert done.returncode == 3 and "forwarding is forbidden there" in done.stderr, done.stderr
+    finally:
+        overlay.write_text(text)
+        far.clear()

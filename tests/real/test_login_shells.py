@@ -10,7 +10,6 @@ import pytest
 
 from ops.core.errors import Refused
 from ops.migrations.remote import bastion
-from ops.migrations.remote.bastion import BastionPaths
 from ops.ssh import connection
 from tests.real import ssh_server
 
@@ -42,8 +41,8 @@ def test_any_login_shell_runs_commands(require: Any, tmp_path: Path, shell: str)
         ran = host.run("umask 077; A=1 exec sh -c 'echo $A; echo bad >&2; exit 7'")
         assert (ran.code, ran.out) == (7, b"1\n") and ran.err.endswith(b"bad\n")
         assert host.run("cat", b"x" * 1_000_000).out == b"x" * 1_000_000
-        found, installed = bastion.probe(host, BastionPaths(sys.executable, str(tmp_path), "here"))
-        assert found.version >= (3, 9) and installed == {"site": [], "code": []}
+        found, folders = bastion.probe(host, sys.executable, str(tmp_path / "cache"), "here")
+        assert found.version >= (3, 9) and folders[0].there == {"site": [], "code": []}
 
 
 def test_what_the_login_shell_prints_is_not_taken_for_the_answer(
@@ -60,7 +59,7 @@ def test_what_the_login_shell_prints_is_not_taken_for_the_answer(
     ):
         assert host.run("echo mine").out.replace(b'"noise"\n', b"") == b"mine\n"
         host.stream("echo one; sleep 0.5; echo two", b"", lines.append)
-        bastion.probe(host, BastionPaths(sys.executable, str(tmp_path), "here"))
+        bastion.probe(host, sys.executable, str(tmp_path / "cache"), "here")
     assert [line for line in lines if line != b'"noise"'] == [b"one", b"two"]
 
 
@@ -84,7 +83,7 @@ def test_an_account_without_a_shell_is_refused(
         connection.connect(server.settings()) as host,
         pytest.raises(Refused) as refused,
     ):
-        bastion.probe(host, BastionPaths(sys.executable, str(tmp_path), "here"))
+        bastion.probe(host, sys.executable, str(tmp_path / "cache"), "here")
     assert answer in refused.value.why and "database.run: tunnel" in refused.value.next
 
 

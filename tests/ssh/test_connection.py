@@ -80,7 +80,9 @@ def settings(bastion: Bastion, **other: Any) -> Any:
     return SimpleNamespace(
         name="here",
         root=Path("/"),
-        environment=SimpleNamespace(bastion=Configured(**{**words, **other})),
+        environment=SimpleNamespace(
+            bastion=Configured(**{**words, **other}), database_run="tunnel"
+        ),
     )
 
 

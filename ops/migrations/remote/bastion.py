@@ -9,56 +9,25 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from ops.core.errors import OpsError
 from ops.core.redaction.redact import one_line
 from ops.core.text import format_size
+from ops.migrations.remote import cache_folders, host_scripts
 from ops.migrations.remote.bundle import Bundle, RemotePython
+from ops.migrations.remote.cache_folders import CacheFolder
 from ops.migrator.remote.messages import CancelAnswer, StartRequest, WatchMessage
 from ops.ssh.connection import RUN_TIMEOUT, CommandResult, ConnectionLost, Host
 
 _INSTALL_TIMEOUT = 180.0  # seconds, for 9 MB over a slow line
-_PROBE = """
-import json, os, platform, sys, sysconfig
-libc, version = platform.libc_ver()
-musl = "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "")
-number = [int(each or 0) for each in (version.split(".") + ["0", "0"])[:2]]
-def names(folder):
-    found = os.listdir(folder) if os.path.isdir(folder) else []
-    names = [each for each in found if each[0] != "."]
-    age = lambda each: os.path.getmtime(os.path.join(folder, each))
-    return sorted(names, key=age, reverse=True)
-there = {kind: names(os.path.join(sys.argv[1], kind)) for kind in ("site", "code")}
-libc = "musl" if musl else libc or "other"
-print(json.dumps({"version": list(sys.version_info[:2]), "machine": platform.machine(),
-    "libc": libc,
-                  "libc_version": number, "there": there}))
-"""
-_INSTALL = """
-import os, shutil, sys, tarfile, tempfile
-root, name = sys.argv[1:]
-os.umask(0o077)
-os.makedirs(root, exist_ok=True)
-making = tempfile.mkdtemp(prefix=".making-", dir=root)
-try:
-    with tarfile.open(fileobj=sys.stdin.buffer, mode="r|gz") as archive:
-        archive.extraction_filter = getattr(tarfile, "data_filter", None)
-        archive.extractall(making)
-    os.rename(making, os.path.join(root, name))
-except OSError:
-    if not os.path.isdir(os.path.join(root, name)):
-        raise
-finally:
-    shutil.rmtree(making, ignore_errors=True)
-"""
 
 
 @dataclass(frozen=True)
 class BastionPaths:
-    """The host's Python, the cache folder below the home, and the environment whose runs it has."""
+    """The host's Python, the cache folder, and the environment whose runs it has."""
 
     python: str
     cache: str
@@ -100,52 +69,74 @@ class BastionEnvironment:
         return f"{self.paths.cache}/code/{self.code}/alembic"
 
 
-def probe(host: Host, paths: BastionPaths) -> tuple[RemotePython, dict[str, list[str]]]:
-    """The host's Python, and its bundles by kind, newest first. Raises OpsError without Python."""
+def probe(
+    host: Host, python: str, cache: str, environment: str
+) -> tuple[RemotePython, list[CacheFolder]]:
+    """The host's Python, and the folders that may hold bundles; the configured one is the first.
+
+    Raises OpsError without Python.
+    """
     answer = _run_json(
-        host, [paths.python, "-c", _PROBE, paths.cache], f"{paths.python} on the bastion"
+        host,
+        [python, "-c", host_scripts.PROBE, environment, *cache_folders.candidates(cache)],
+        f"{python} on the bastion",
     )
     version, libc = answer["version"], answer["libc_version"]
-    return RemotePython(
+    found = RemotePython(
         (version[0], version[1]), answer["machine"], answer["libc"], (libc[0], libc[1])
-    ), answer["there"]
-
-
-def _install(host: Host, paths: BastionPaths, kind: str, bundle: Bundle) -> None:
-    """Install a bundle atomically: it is unpacked in another folder, and renamed."""
-    root = f"{paths.cache}/{kind}"
-    _run(
-        host,
-        [paths.python, "-c", _INSTALL, root, bundle.name],
-        f"install {kind} on the bastion",
-        bundle.archive,
-        _INSTALL_TIMEOUT,
     )
+    return found, [CacheFolder.from_document(each) for each in answer["folders"]]
+
+
+def _install(host: Host, paths: BastionPaths, kind: str, bundle: Bundle) -> str:
+    """Install a bundle atomically, and return why the folder can't take it, if so.
+
+    It is unpacked in another folder, and renamed.
+    """
+    what = f"install {kind} on the bastion"
+    words = [paths.python, "-c", host_scripts.INSTALL, paths.cache, kind, bundle.name]
+    ran = _run(host, words, what, bundle.archive, _INSTALL_TIMEOUT, (0, host_scripts.CANNOT_WRITE))
+    return _last_line(ran.err) if ran.code else ""
 
 
 def install_missing(
     host: Host,
-    paths: BastionPaths,
-    installed: dict[str, list[str]],
+    python: str,
+    environment: str,
+    folders: Sequence[CacheFolder],
     site: Bundle,
     code: Bundle,
     progress: Callable[[str], None],
 ) -> BastionEnvironment:
-    """Install the bundles that the host lacks."""
-    for kind, bundle in (("site", site), ("code", code)):
-        if bundle.name not in installed[kind]:
-            size = format_size(len(bundle.archive))
-            progress(f"  {kind} {bundle.name}: {size} to the bastion")
-            _install(host, paths, kind, bundle)
-    return BastionEnvironment(paths, code.name, site.name)
+    """Install the bundles that the host lacks, in the first folder that can hold them.
+
+    Raises Refused if no folder can.
+    """
+    problems: dict[str, str] = {}
+    for folder in folders:
+        paths = BastionPaths(python, folder.path, environment)
+        problem = folder.problem_for(site.name)
+        for kind, bundle in (("site", site), ("code", code)):
+            if not problem and bundle.name not in folder.there[kind]:
+                size = format_size(len(bundle.archive))
+                progress(f"  {kind} {bundle.name}: {size} to the bastion")
+                problem = _install(host, paths, kind, bundle)
+        if not problem:
+            return BastionEnvironment(paths, code.name, site.name)
+        problems[folder.path] = problem
+        progress(f"  {folder.path} on the bastion can't be used: {problem}")
+    raise cache_folders.none_usable(host.where, problems)
 
 
 def installed_environment(
-    paths: BastionPaths, installed: dict[str, list[str]], code: str
+    python: str, environment: str, folders: Sequence[CacheFolder], code: str
 ) -> BastionEnvironment | None:
     """The host's engine to watch runs with: our own, else the newest; None if nothing ever ran."""
-    found = code if code in installed["code"] else next(iter(installed["code"]), None)
-    return BastionEnvironment(paths, found) if found else None
+    folder = cache_folders.latest(folders)
+    if folder is None:
+        return None
+    found = code if code in folder.there["code"] else folder.there["code"][0]
+    return BastionEnvironment(BastionPaths(python, folder.path, environment), found)
 
 
 def start(host: Host, environment: BastionEnvironment, request: StartRequest) -> dict[str, Any]:
@@ -218,6 +209,7 @@ def _run(
     what: str,
     stdin: bytes = b"",
     timeout_s: float = RUN_TIMEOUT,
+    expected: Sequence[int] = (0,),
 ) -> CommandResult:
     """Run a command.
 
@@ -226,10 +218,14 @@ def _run(
     ran = host.run(command, stdin, timeout_s, what)
     if ran.lost:
         raise ConnectionLost(what, "the connection was lost", "run it again, or see: inv db.attach")
-    if ran.code:
-        lines = ran.err.decode(errors="replace").strip().splitlines()
-        why = one_line(lines[-1]) if lines else f"exit code {ran.code}"
+    if ran.code not in expected:
+        why = _last_line(ran.err) or f"exit code {ran.code}"
         missing = "install Python 3.11 or newer there (bastion.python), or set database.run: tunnel"
         how = missing if ran.code in (126, 127) else "inv db.ping"
         raise OpsError(what, why, how)
     return ran
+
+
+def _last_line(output: bytes) -> str:
+    lines = output.decode(errors="replace").strip().splitlines()
+    return one_line(lines[-1]) if lines else ""

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from ops.core import ui
+from ops.core.config.database import Bastion
 from ops.core.errors import Cancelled, Interrupted, OpsError, Refused, Unreachable
 from ops.core.retry import pauses_within, retry
 from ops.core.text import format_error
 from ops.migrations.plan import MigrationPlan
 from ops.migrations.remote import bastion, bundle
-from ops.migrations.remote.bastion import BastionEnvironment, BastionPaths
+from ops.migrations.remote.bastion import BastionEnvironment
 from ops.migrations.remote.result import outcome_of
 from ops.migrations.run import RunOptions, RunResult, run_from_here
 from ops.migrations.target import MigrationTarget
@@ -66,8 +67,8 @@ def _prepare(
     target: MigrationTarget, host: Host, progress: Callable[[str], None]
 ) -> BastionEnvironment | None:
     """Install what the bastion lacks; None if its Python is too old."""
-    paths = _bastion_paths(target)
-    python, installed = bastion.probe(host, paths)
+    configured, environment = _configured(target), target.settings.name
+    python, folders = bastion.probe(host, configured.python, configured.cache, environment)
     if python.old:
         progress(
             f"{python} on the bastion: migrations need 3.11 or newer there, so this one "
@@ -76,13 +77,15 @@ def _prepare(
         return None
     site = bundle.site_bundle(target.settings.root, python)
     code = bundle.code_bundle(Path(target.database.target.folder))
-    return bastion.install_missing(host, paths, installed, site, code, progress)
+    return bastion.install_missing(
+        host, configured.python, environment, folders, site, code, progress
+    )
 
 
-def _bastion_paths(target: MigrationTarget) -> BastionPaths:
+def _configured(target: MigrationTarget) -> Bastion:
     configured = target.settings.environment.bastion
     assert configured is not None  # else `connect` has refused
-    return BastionPaths(configured.python, configured.cache, target.settings.name)
+    return configured
 
 
 def _start_message(
@@ -349,10 +352,10 @@ def _open_run(target: MigrationTarget, id: str, progress: Callable[[str], None])
         raise Refused(what, why, "inv db.history")
     host = connection.connect(target.settings)
     try:
-        paths = _bastion_paths(target)
-        _, installed = bastion.probe(host, paths)
+        configured, name = _configured(target), target.settings.name
+        _, folders = bastion.probe(host, configured.python, configured.cache, name)
         code = bundle.code_bundle(Path(target.database.target.folder)).name
-        environment = bastion.installed_environment(paths, installed, code)
+        environment = bastion.installed_environment(configured.python, name, folders, code)
         if environment is None:
             raise Refused(what, f"nothing was ever run on {host.where}", "inv db.history")
     except BaseException:
