@@ -22,6 +22,7 @@ from ops.core.errors import ConfigError, Unreachable
 from ops.core.parallel import importing
 from ops.core.redaction.redact import redact
 from ops.core.text import format_count
+from ops.tools.docker_context import EngineAddress, client_options, find_engine, other_sockets
 from ops.tools.docker_errors import build_failed, engine_down, push_failed, translated
 from ops.tools.facts import EngineInfo, LocalImage
 
@@ -38,29 +39,31 @@ class Engine:
     address: str
     quick: Any
     patient: Any
+    found: EngineAddress
 
 
 def connect(address: str | None) -> Engine:
-    """Connect to the engine at `address`, else at DOCKER_HOST, else the machine's own.
+    """Connect to the engine at `address`, else to the one that the docker program would use.
 
-    Raises Unreachable if it does not answer.
+    Raises Unreachable if it does not answer, and ConfigError for a missing docker context.
     """
     with importing:
         import docker
 
-    where = address or os.environ.get("DOCKER_HOST") or "this machine's own socket"
+    found = find_engine(address, os.environ)
     try:
-        options = {"base_url": address} if address else docker.utils.kwargs_from_env()
+        options = client_options(found)
         clients = [
             docker.APIClient(version="auto", timeout=timeout, **options)
             for timeout in (_TIMEOUT, _STEP_TIMEOUT)
         ]
     except (docker.errors.DockerException, OSError, ValueError) as error:
-        raise engine_down(where, error) from None
+        others = other_sockets(os.environ) if found.is_default else ()
+        raise engine_down(str(found), error, others) from None
     for client in clients:
         client._set_auth_headers = lambda headers: None  # no other login leaves this machine
-        client.trust_env = client.trust_env and not _is_local(where)
-    return Engine(where, *clients)
+        client.trust_env = client.trust_env and not _is_local(found.url)
+    return Engine(str(found), *clients, found)
 
 
 def _is_local(where: str) -> bool:

@@ -32,8 +32,11 @@ _BASE_MISSING = ("manifest unknown", "pull access denied", "not found: manifest"
 _NO_SUCH_HOST = ("no such host", "name resolution", "server misbehaving")
 
 
-def engine_down(where: str, error: Exception) -> OpsError:
-    """The error for an engine that does not answer at `where`."""
+def engine_down(where: str, error: Exception, others: Sequence[str] = ()) -> OpsError:
+    """The error for an engine that does not answer at `where`.
+
+    `others`: addresses of other engines on this machine.
+    """
     text = str(error)
     if "Permission denied" in text or "PermissionError" in text:
         return Unreachable(
@@ -49,11 +52,11 @@ def engine_down(where: str, error: Exception) -> OpsError:
         why = "it does not answer in time"
     else:
         why = one_line(text.removeprefix("Error while fetching server API version: "))
-    return Unreachable(
-        f"Docker engine at {where}",
-        why,
-        "start it, or name another: `engine` in invoke.yaml, or DOCKER_HOST",
-    )
+    if others:
+        how = f"start it, or use the engine whose socket exists: export DOCKER_HOST={others[0]}"
+    else:
+        how = "start it, or name another: `engine` in invoke.yaml, DOCKER_HOST, docker context use"
+    return Unreachable(f"Docker engine at {where}", why, how)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ where a deploy plans it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -130,7 +131,20 @@ def test_a_page_from_before_the_running_release(
     assert cached_before(CacheAnswer("/", 200, cache, age, ""), since, NOW) is before
 
 
-@pytest.mark.parametrize("pattern", ["/*", "/about", "/static/*", "/a?x=1"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "/*",
+        "/about",
+        "/static/*",
+        "/a?x=1",
+        "/a?b=*",
+        "/caf%C3%A9",
+        "/a%20b",
+        "//*",
+        "/" + "x" * 3999,
+    ],
+)
 def test_patterns_that_cloudfront_takes(pattern: str) -> None:
     """A path, or the beginning of one and a star."""
     assert path_pattern(pattern) == pattern
@@ -141,6 +155,32 @@ def test_patterns_that_would_take_nothing(pattern: str) -> None:
     """A star in the middle is no wildcard to CloudFront, so it is a mistake here."""
     with pytest.raises(ValueError, match="allowed"):
         path_pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "encoded"),
+    [
+        ("/caf\u00e9", "/caf%C3%A9"),
+        ("/a b", "/a%20b"),
+        ("/~user/*", "/%7Euser/*"),
+        ("/test[1].html", "/test%5B1%5D.html"),
+        ("/<x>", "/%3Cx%3E"),
+        ('/a"b', "/a%22b"),
+        ("/{id}", "/%7Bid%7D"),
+        ("/a#b", "/a%23b"),
+        ("/%zz", "/%25zz"),
+    ],
+)
+def test_unsafe_characters_are_refused_with_the_encoded_path(pattern: str, encoded: str) -> None:
+    """CloudFront would answer InvalidArgument at the end of the deploy."""
+    with pytest.raises(ValueError, match=re.escape(f"write it as {encoded}") + "$"):
+        path_pattern(pattern)
+    assert path_pattern(encoded) == encoded
+
+
+def test_a_pattern_longer_than_cloudfront_takes() -> None:
+    with pytest.raises(ValueError, match="at most 4000 characters"):
+        path_pattern("/" + "x" * 4000)
 
 
 RUNNING = {"image": IMAGE, "revision": RUNS_IT, "state": service(deployment(revision=8))}

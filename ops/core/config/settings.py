@@ -266,7 +266,9 @@ class Environment(Model):
         "`none`: there is none, on purpose.",
     )
     engine: Text | None = Field(
-        None, description="Docker engine; default: DOCKER_HOST, or this machine's."
+        None,
+        description="Docker engine; default: the one that the docker program uses (DOCKER_HOST, its "
+        "context, the default socket).",
     )
     database: Database | None = Field(
         None,

@@ -52,20 +52,37 @@ def _relative_web_path(value: str) -> str:
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-_PATTERN = re.compile(r"/[^\s*]*\*?")
+# RFC 1738's unsafe characters and those outside ASCII must be percent-encoded
+_SAFE_IN_PATTERN = r"[!$&'()+,\-./0-9:;=?@A-Z_a-z]"
+_PATTERN = re.compile(rf"/(?:{_SAFE_IN_PATTERN}|%[0-9A-Fa-f]{{2}})*\*?")
+_LONGEST_PATTERN = 4000  # characters, CloudFront's limit
 
 
 def path_pattern(value: str) -> str:
-    """A path to invalidate. Raises ValueError for an invalid one.
+    """A path to invalidate, by CloudFront's rules. Raises ValueError for an invalid one.
 
-    CloudFront takes a `*` anywhere but at the end literally.
+    CloudFront takes a `*` anywhere but at the end literally. It refuses non-ASCII and unsafe
+    characters only when the invalidation is created, at the end of a deploy.
     """
-    if not _PATTERN.fullmatch(value):
-        raise ValueError(
-            "allowed: a path that starts with /, with a * only as its last character (/*, "
-            "/about, /static/*)"
-        )
-    return value
+    if len(value) > _LONGEST_PATTERN:
+        raise ValueError(f"allowed: at most {_LONGEST_PATTERN} characters")
+    if _PATTERN.fullmatch(value):
+        return value
+    encoded = _encoded(value)
+    if encoded != value and _PATTERN.fullmatch(encoded):
+        raise ValueError(f"allowed: percent-encoded characters only, so write it as {encoded}")
+    raise ValueError(
+        "allowed: a path that starts with /, with a * only as its last character (/*, "
+        "/about, /static/*)"
+    )
+
+
+def _encoded(value: str) -> str:
+    """`value` with each character that CloudFront refuses percent-encoded."""
+    from urllib.parse import quote
+
+    safe = "!$&'()+,-./:;=?@*" + ("" if re.search("%(?![0-9A-Fa-f]{2})", value) else "%")
+    return quote(value, safe=safe).replace("~", "%7E")
 
 
 def _account(value: str) -> str:
