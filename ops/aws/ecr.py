@@ -134,6 +134,7 @@ def images(cloud: AwsSession, repository_name: str) -> tuple[Image, ...]:
                 detail["imageTags"][0],
                 detail.get("imageSizeInBytes", 0),
                 detail.get("imagePushedAt"),
+                tags=tuple(detail["imageTags"]),
             )
             for detail in found
         ]

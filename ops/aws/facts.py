@@ -380,7 +380,8 @@ class Image:
     """An image in ECR.
 
     `revision` and `architecture` come from its configuration; None if it does not state them.
-    `architectures` are those of an index of several images; empty for a single one.
+    `architectures` are those of an index of several images; empty for a single one. `tags`: all
+    of its tags, if images are listed.
     """
 
     digest: str
@@ -390,6 +391,7 @@ class Image:
     revision: str | None = None
     architecture: str | None = None
     architectures: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

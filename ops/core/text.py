@@ -7,6 +7,8 @@ from ops.core.redaction.redact import one_line
 
 _SIZES = (("GB", 2**30), ("MB", 2**20), ("kB", 2**10))
 
+SHORT_ID_LENGTH = 7  # digits of a commit id, where nothing else is configured
+
 
 def format_duration(seconds: float) -> str:
     """A measured duration: `4.2 s`, `3 min 5 s`."""
@@ -47,7 +49,7 @@ def format_count(number: int, noun: str, zero: str = "0") -> str:
 
 def short_commit(commit: str) -> str:
     """The first 7 digits of a commit id."""
-    return commit[:7]
+    return commit[:SHORT_ID_LENGTH]
 
 
 def short_digest(digest: str) -> str:

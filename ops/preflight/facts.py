@@ -82,11 +82,15 @@ class ReleaseFacts:
 
     @property
     def tag(self) -> str | None:
-        """The image tag of this release: the requested one, else the commit's short id."""
+        """The image tag of this release: the requested one, else the commit's.
+
+        That is its short id, or another length of it with which ECR has the image already.
+        """
         if self.requested_tag:
             return self.requested_tag
-        return (
-            self.checkout.commit.short
-            if self.checkout and not isinstance(self.checkout, Unknown)
-            else None
-        )
+        if not isinstance(self.checkout, Checkout):
+            return None
+        commit = self.checkout.commit
+        if isinstance(self.image, Image) and commit.full.startswith(self.image.tag):
+            return self.image.tag or commit.short
+        return commit.short

@@ -30,13 +30,13 @@ from ops.core.findings import Unknown
 from ops.core.parallel import BackgroundCall, Read, Reads
 from ops.core.redaction.redact import redact_lines
 from ops.core.terminal.step import step
-from ops.core.text import format_error
+from ops.core.text import SHORT_ID_LENGTH, format_error
 from ops.ecs.rules.task_definition_refs import Reference, log_groups, references
 from ops.http.facts import Answer
 from ops.preflight.facts import ReleaseFacts, SchemaRevision, TestRun
 from ops.preflight.rules.checks import validate_skip, validate_tag
 from ops.terraform.facts import StateLock
-from ops.tools.facts import Checkout, EngineInfo, LocalImage
+from ops.tools.facts import Checkout, Commit, EngineInfo, LocalImage
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
@@ -240,7 +240,13 @@ def _submit_independent(request: GatherRequest, reads: Reads) -> _IndependentRea
         distribution=reads.submit(invalidate.find, platform) if cached else None,
         state_locks=reads.submit(state_locks.environment_locks, platform) if locked else None,
         git=reads.submit(shell.version, "git", "--version") if building else None,
-        checkout=reads.submit(git.checkout, settings.source, environment.branch, environment.remote)
+        checkout=reads.submit(
+            git.checkout,
+            settings.source,
+            environment.branch,
+            environment.remote,
+            environment.tag_length,
+        )
         if building
         else None,
         engine=reads.submit(lambda: docker.info(platform.engine)) if building else None,
@@ -295,9 +301,10 @@ def _submit_image(
     tag = request.tag or (checkout.commit.short if isinstance(checkout, Checkout) else None)
     if not isinstance(repository, Repository) or tag is None:
         return _ImageReads()
-    found, name = reads.submit(image, request, repository, tag), f"{repository.uri}:{tag}"
-    if request.tag is not None:
-        return _ImageReads(found)
+    if request.tag is not None or not isinstance(checkout, Checkout):
+        return _ImageReads(reads.submit(image, request, repository, tag))
+    found = reads.submit(image_of_commit, request, repository, checkout.commit)
+    name = f"{repository.uri}:{tag}"
     platform = request.platform
     return _ImageReads(found, reads.submit(lambda: docker.image(platform.engine, name)))
 
@@ -409,6 +416,26 @@ def image(request: GatherRequest, repository: Repository, tag: str) -> Image | N
         architecture=config.architecture or None,
         architectures=config.architectures,
     )
+
+
+def image_of_commit(request: GatherRequest, repository: Repository, commit: Commit) -> Image | None:
+    """Read the image of a commit in ECR: with its tag, or tagged with another length of its id.
+
+    Another machine may have pushed it with its own abbreviation. The commit's label decides; a tag
+    that is no commit id is not considered, since it may be an image of another kind.
+    """
+    from ops.aws import ecr
+
+    found = image(request, repository, commit.short)
+    if found is not None:
+        return found
+    listed = ecr.images(request.platform.cloud, ecr.place_of(repository))
+    tags = [tag for each in listed for tag in each.tags if len(tag) >= SHORT_ID_LENGTH]
+    for tag in (tag for tag in tags if commit.full.startswith(tag)):
+        candidate = image(request, repository, tag)
+        if candidate is not None and candidate.revision == commit.full:
+            return candidate
+    return None
 
 
 def _secret(request: GatherRequest, wanted: Reference) -> frozenset[str] | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+DETACHED = "(detached)"  # in place of a branch
+
 
 @dataclass(frozen=True)
 class Commit:
@@ -22,13 +24,14 @@ class Checkout:
     """The state of a checkout.
 
     `pushed` is whether the remote's branch, as last fetched, contains HEAD; None if it was never
-    fetched.
+    fetched. `at_remote`: HEAD is the remote's branch.
     """
 
     branch: str
     changes: tuple[str, ...]
     pushed: bool | None
     commit: Commit
+    at_remote: bool = False
 
 
 @dataclass(frozen=True)

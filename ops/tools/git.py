@@ -17,36 +17,34 @@ from urllib.parse import urlsplit, urlunsplit
 from ops.core import ui
 from ops.core.errors import ConfigError, OpsError
 from ops.core.redaction.redact import one_line, redacted
-from ops.core.text import short_commit
+from ops.core.text import SHORT_ID_LENGTH, short_commit
 from ops.tools import shell
-from ops.tools.facts import Checkout, Commit, CommitRange
+from ops.tools.facts import DETACHED, Checkout, Commit, CommitRange
 from ops.tools.tar import extract
 
 _TIMEOUT = 60.0
 _SUBJECT_LIMIT = 400
 _MOST_COMMITS = 500  # of those between two releases
 _COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
-DETACHED = "(detached)"
-_COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][^\s~^:?*\[\\]*")
 _PLAIN = ("-c", "core.quotePath=false", "-c", "color.ui=false", "-c", "log.showSignature=false")
 
 
-def checkout(path: Path, branch: str, remote: str) -> Checkout:
+def checkout(path: Path, branch: str, remote: str, id_length: int = SHORT_ID_LENGTH) -> Checkout:
     """The state of the checkout at `path`:
 
     branch, uncommitted changes, commit, and pushed or not.
 
     Uncommitted changes include untracked files. `pushed` compares with the remote's branch as last
-    fetched; None if it was never fetched. Writes nothing. Raises ConfigError.
+    fetched; None if it was never fetched. The short id has `id_length` digits: git's own
+    abbreviation depends on core.abbrev and on the clone. Writes nothing. Raises ConfigError.
     """
     top = toplevel(path)
     for name in (branch, remote):
         _refuse_unsafe(name, "branch or remote")
-    full, short, subject, at = (
-        _git_output(top, "log", "-1", "--encoding=UTF-8", "--format=%H%x00%h%x00%s%x00%cI", "HEAD")
-        .strip("\n")
-        .split("\0")
+    form = "--format=%H%x00%s%x00%cI"
+    full, subject, at = (
+        _git_output(top, "log", "-1", "--encoding=UTF-8", form, "HEAD").strip("\n").split("\0")
     )
     subject = one_line(ui.plain(subject), limit=_SUBJECT_LIMIT)
     head = git(
@@ -54,11 +52,13 @@ def checkout(path: Path, branch: str, remote: str) -> Checkout:
     ).stdout.strip()  # in full: with a tag of that name, --short prints heads/main
     on = head.removeprefix("refs/heads/") or DETACHED
     changes = _git_output(top, "status", "--porcelain", "--untracked-files=normal").splitlines()
+    reference = f"refs/remotes/{remote}/{branch}"
     return Checkout(
         on,
         tuple(changes),
-        _pushed(top, f"refs/remotes/{remote}/{branch}"),
-        Commit(full, short, subject, at, _source(top, remote)),
+        _pushed(top, reference),
+        Commit(full, full[:id_length], subject, at, _source(top, remote)),
+        at_remote=git(top, "rev-parse", "--verify", "-q", reference).stdout.strip() == full,
     )
 
 
@@ -96,15 +96,17 @@ def find_commit(path: Path, revision: str) -> Commit | None:
     """The commit that this abbreviated or full id names, or None."""
     if not _COMMIT_ID.fullmatch(revision):
         return None
-    form = "--format=%H%x00%h%x00%s%x00%cI"
+    form = "--format=%H%x00%s%x00%cI"
     try:
         done = git(path, "log", "-1", "--encoding=UTF-8", form, f"{revision}^{{commit}}")
     except OpsError:
         return None
     if done.exit_code:
         return None
-    full, short, subject, at = done.stdout.strip("\n").split("\0")
-    return Commit(full, short, one_line(ui.plain(subject), limit=_SUBJECT_LIMIT), at, "")
+    full, subject, at = done.stdout.strip("\n").split("\0")
+    return Commit(
+        full, short_commit(full), one_line(ui.plain(subject), limit=_SUBJECT_LIMIT), at, ""
+    )
 
 
 def below(source: Path, folder: Path) -> str:

@@ -69,6 +69,24 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("branch", "ok", {}, "on main"),
     (
         "branch",
+        "ok",
+        {"checkout": replace(CHECKOUT, branch="(detached)", at_remote=True)},
+        "detached at origin/main",
+    ),
+    (
+        "branch",
+        "refuse",
+        {"checkout": replace(CHECKOUT, branch="(detached)")},
+        "on (detached); allowed: main",
+    ),
+    (
+        "branch",
+        "refuse",
+        {"checkout": replace(CHECKOUT, branch="topic", at_remote=True)},
+        "on topic; allowed: main",
+    ),
+    (
+        "branch",
         "refuse",
         {"checkout": replace(CHECKOUT, branch="topic")},
         "on topic; allowed: main",
@@ -93,6 +111,7 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("tests", "refuse", {"tests": NO}, "could not be run: it did not answer"),
     ("tests", "skipped", {"tests": None}, "not run this time"),
     ("engine", "ok", {}, "27.1 (API 1.46), x86_64"),
+    ("image", "ok", {"image": image(tag=FULL[:12])}, "davidshaevel/backend:3f2a1bc4d5e6 is in ECR"),
     ("engine", "ok", {"engine": NO, "image": image()}, "not needed: 3f2a1bc is in ECR already"),
     ("engine", "refuse", {"engine": NO}, "one is needed: it did not answer"),
     ("engine", "ok", TAGGED, "not needed"),

@@ -18,15 +18,18 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from ops.aws.facts import Identity, Repository, ServiceState, TaskDefinition
+from ops.aws import ecr
+from ops.aws.facts import Identity, Image, Repository, ServiceState, TaskDefinition
 from ops.core.errors import ConfigError
 from ops.core.findings import Unknown
 from ops.platform import Platform
+from ops.preflight import read_facts
 from ops.preflight.facts import ReleaseFacts, TestRun
 from ops.preflight.read_facts import GatherRequest, image, release_facts
-from ops.tools.facts import Checkout, EngineInfo
+from ops.tools.facts import Checkout, Commit, EngineInfo
 from tests import plain_aws
 from tests.preflight import preflight_platform as made
+from tests.preflight.preflight_facts import FULL
 
 ROOT = Path(__file__).parents[2]
 
@@ -321,3 +324,43 @@ def test_an_interrupt_ends_the_tests_too() -> None:
     assert process.wait(10) == 0
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
+
+
+@pytest.mark.parametrize(
+    ("tags", "labels", "wanted"),
+    [
+        (("latest", FULL[:12]), {FULL[:12]: FULL}, FULL[:12]),
+        ((FULL,), {FULL: FULL}, FULL),
+        ((FULL[:7],), {FULL[:7]: None}, FULL[:7]),  # whose commit preflight compares
+        ((FULL[:12],), {FULL[:12]: None}, None),
+        ((FULL[:12],), {FULL[:12]: "0" * 40}, None),
+        (("v1.2", "latest"), {"v1.2": FULL}, None),
+        ((FULL[:4],), {FULL[:4]: FULL}, None),
+        ((), {}, None),
+    ],
+)
+def test_an_image_of_the_commit_under_a_tag_of_another_length(
+    tags: tuple[str, ...],
+    labels: dict[str, str | None],
+    wanted: str | None,
+    folder: Path,
+    aws: str,
+    httpserver: HTTPServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another machine abbreviated the commit otherwise: its image is found by its label."""
+    settings = made.settings(folder, aws, httpserver)
+    service = settings.service("backend")
+    asked = GatherRequest(Platform.of(settings), "backend", service, None, frozenset(), quiet)
+    listed = (Image("sha256:1", tags[0], 1, None, tags=tags),) if tags else ()
+    monkeypatch.setattr(ecr, "images", lambda cloud, name: listed)
+    monkeypatch.setattr(
+        read_facts,
+        "image",
+        lambda request, repository, tag: (
+            Image("sha256:1", tag, 1, None, labels[tag]) if tag in labels else None
+        ),
+    )
+    commit = Commit(FULL, FULL[:7], "", "", "")
+    found = read_facts.image_of_commit(asked, Repository("images", "there/images", True), commit)
+    assert (found.tag if found else None) == wanted

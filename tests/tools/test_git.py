@@ -121,6 +121,31 @@ def test_a_detached_head_is_said(repository: Path) -> None:
     assert git.checkout(repository, "main", "origin").branch == git.DETACHED
 
 
+def test_a_detached_head_at_the_remotes_branch(repository: Path) -> None:
+    """CI checks out the commit of the remote's branch; a commit after or before it is another."""
+    run(repository, "commit", "-q", "--allow-empty", "-m", "second")
+    run(repository, "push", "-q", "origin", "main")
+    run(repository, "checkout", "-q", "--detach", "origin/main")
+    assert git.checkout(repository, "main", "origin").at_remote
+    assert not git.checkout(repository, "main", "upstream").at_remote
+    run(repository, "checkout", "-q", "--detach", "HEAD~1")
+    assert not git.checkout(repository, "main", "origin").at_remote
+    run(repository, "checkout", "-q", "main")
+    run(repository, "commit", "-q", "--allow-empty", "-m", "third")
+    assert not git.checkout(repository, "main", "origin").at_remote
+
+
+@pytest.mark.parametrize("abbreviation", ["4", "12", "no"])
+def test_the_short_id_does_not_depend_on_the_machine(repository: Path, abbreviation: str) -> None:
+    """core.abbrev is a setting of one machine; the tag is a name for the whole team."""
+    run(repository, "config", "core.abbrev", abbreviation)
+    full = run(repository, "rev-parse", "HEAD")
+    assert git.checkout(repository, "main", "origin").commit.short == full[:7]
+    assert git.checkout(repository, "main", "origin", 12).commit.short == full[:12]
+    found = git.find_commit(repository, full[:9])
+    assert found is not None and found.short == full[:7]
+
+
 @pytest.mark.parametrize(
     ("address", "shown"),
     [

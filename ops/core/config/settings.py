@@ -246,6 +246,12 @@ class Environment(Model):
     )
     branch: Text = Field("main", description="Branch that is deployed.")
     remote: Text = Field("origin", description="Git remote that the branch is pushed to.")
+    tag_length: int = Field(
+        7,
+        ge=7,
+        le=40,
+        description="Digits of the commit id in an image tag, the same on every machine.",
+    )
     site: Text | None = Field(
         None, description="Address of the site, through the CDN. `none`: there is none, on purpose."
     )
@@ -267,8 +273,8 @@ class Environment(Model):
     )
     engine: Text | None = Field(
         None,
-        description="Docker engine; default: the one that the docker program uses (DOCKER_HOST, its "
-        "context, the default socket).",
+        description="Docker engine; default: the one that the docker program uses (DOCKER_HOST, "
+        "its context, the default socket).",
     )
     database: Database | None = Field(
         None,

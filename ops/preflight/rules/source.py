@@ -21,7 +21,7 @@ from ops.preflight.rules.result import (
     unknown,
     warn,
 )
-from ops.tools.facts import Checkout, EngineInfo
+from ops.tools.facts import DETACHED, Checkout, EngineInfo
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
@@ -91,8 +91,11 @@ def _git_command(environment: Environment) -> str:
     shared=True,
 )
 def branch(facts: ReleaseFacts, environment: Environment) -> CheckResult:
+    """Check the branch; a detached HEAD at the remote's branch, as in CI, is on that branch."""
     if not isinstance(facts.checkout, Checkout):
         return unknown(_why_unread(facts))
+    if facts.checkout.branch == DETACHED and facts.checkout.at_remote:
+        return ok(f"detached at {environment.remote}/{environment.branch}")
     if facts.checkout.branch != environment.branch:
         return refuse(
             f"on {facts.checkout.branch or 'no branch'}; allowed: {environment.branch}",
