@@ -224,7 +224,7 @@ def apply(workspace: TerraformWorkspace, planned: TerraformPlan, *, wait_s: floa
     If the state is locked, nothing is done and the plan is left.
     """
     file = planned.saved.file
-    ui.progress(f"terraform apply of {file.name}")
+    ui.progress(f"{workspace.tf.program} apply of {file.name}")
 
     def run(lock_wait_s: float) -> None:
         program.apply(workspace.tf, file, lock_wait_s=lock_wait_s, report=ui.progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
@@ -14,16 +15,22 @@ from ops.terraform.output import diagnostics, failure_line, lock_from_error, pla
 
 @dataclass(frozen=True)
 class TerraformLocation:
-    """What error messages name: the directory, the backend's file, the command to log in."""
+    """What error messages name: directory, backend's file, command to log in, and program."""
 
     directory: str
     backend_config: str | None
     login: str
+    program: str = "terraform"
 
     @property
     def command(self) -> str:
         """Terraform as an operator runs it."""
-        return f"terraform -chdir={self.directory}"
+        return f"{self.program} -chdir={self.directory}"
+
+    @property
+    def name(self) -> str:
+        """The program's own name."""
+        return "OpenTofu" if PurePath(self.program).name == "tofu" else "Terraform"
 
     @property
     def init_command(self) -> str:
@@ -92,14 +99,15 @@ def _without_diagnostic(output: str) -> tuple[Diagnostic, str]:
 
 
 def _too_old(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
-    ours = re.search(r"Terraform version (\d+(?:\.\d+)*(?:-\w+)?)", error.detail)
+    ours = re.search(r"(?:Terraform|OpenTofu) version (\d+(?:\.\d+)*(?:-\w+)?)", error.detail)
     wants = error.code or "required_version"
     why = (
-        f"this is Terraform {ours[1] if ours else 'of another version'}, and the configuration "
-        f"says {wants}"
+        f"this is {location.name} {ours[1] if ours else 'of another version'}, and the "
+        f"configuration says {wants}"
     )
-    how = "install a version that fits (tfenv install), and put it first on PATH"
-    return ConfigError(f"{what}: Terraform's version does not fit", why, how)
+    installer = "tofuenv" if location.name == "OpenTofu" else "tfenv"
+    how = f"install a version that fits ({installer} install), and put it first on PATH"
+    return ConfigError(f"{what}: {location.name}'s version does not fit", why, how)
 
 
 def _wants_init(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
@@ -192,7 +200,7 @@ _TRANSLATORS: tuple[tuple[re.Pattern[str], _Translator], ...] = tuple(
     (re.compile(pattern, re.I | re.S), translate)
     for pattern, translate in (
         (r"errored\.tfstate|error saving state|failed to (save|persist) state", _unsaved),
-        (r"unsupported terraform core version", _too_old),
+        (r"unsupported (terraform|opentofu) core version", _too_old),
         (
             r"backend configuration (block has )?changed|backend type changed|backend "
             r"configuration has changed",
@@ -220,7 +228,7 @@ _TRANSLATORS: tuple[tuple[re.Pattern[str], _Translator], ...] = tuple(
             _no_provider,
         ),
         (
-            r"initialization required|please run \"?terraform init|required plugins are "
+            r"initialization required|please run \"?(?:terraform|tofu) init|required plugins are "
             r"not installed|module not installed"
             r"|inconsistent dependency lock|could not load plugin|missing required "
             r"provider|provider .* not available",

@@ -110,3 +110,11 @@ def lock_from_error(text: str) -> StateLock | None:
     _, mark, info = text.partition("Lock Info:")
     found = dict(_LOCK_INFO.findall(info)) if mark else {}
     return StateLock.from_document(found, "terraform") if found.get("ID") else None
+
+
+_WRAPPED = re.compile(r"\A\[command\]|^::(?:debug|set-output|error)\b.*::", re.M)
+
+
+def is_wrapped(stdout: str) -> bool:
+    """Whether hashicorp/setup-terraform's wrapper (or setup-opentofu's) printed this."""
+    return bool(_WRAPPED.search(stdout))

@@ -162,7 +162,7 @@ def plan(
         )
 
     def make() -> None:
-        ui.progress(f"terraform plan in {workspace.tf.directory}")
+        ui.progress(f"{workspace.tf.program} plan in {workspace.tf.directory}")
         with_lock_wait(run, wait_s)
 
     try:

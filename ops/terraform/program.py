@@ -20,14 +20,13 @@ from ops.terraform import files, process
 from ops.terraform.environment import child_environment
 from ops.terraform.errors import TerraformLocation, translate_error
 from ops.terraform.facts import OutputValue, StateVersion
-from ops.terraform.output import progress_text
+from ops.terraform.output import is_wrapped, progress_text
 from ops.terraform.rules.plan_json import PlanDocument
 from ops.tools.shell import Completed
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-_PROGRAM = "terraform"
 _OWN_FOLDER = "inv"
 _CHANGES = 2  # exit code of `plan -detailed-exitcode` if there are changes
 Report = Callable[[str], None]
@@ -48,6 +47,7 @@ class TerraformProgram:
     var_files: tuple[str, ...]
     timeout_s: float
     timeout_hint: str = "more time: terraform.timeout in invoke.yaml"
+    program: str = "terraform"
 
     def __repr__(self) -> str:
         return f"Terraform({str(self.directory)!r})"
@@ -100,10 +100,11 @@ def connect(settings: Settings) -> TerraformProgram:
     return TerraformProgram(
         directory,
         child_environment(settings, os.environ),
-        TerraformLocation(str(directory), configured.backend_config, login),
+        TerraformLocation(str(directory), configured.backend_config, login, configured.program),
         configured.backend_config,
         tuple(configured.var_files),
         configured.timeout,
+        program=configured.program,
     )
 
 
@@ -119,7 +120,7 @@ def _run(
     Raises the translation of its error, and KeyboardInterrupt and TimedOut after it has ended.
     """
     done = process.run(
-        [_PROGRAM, *words], tf.directory, tf.environment, tf.timeout_s, tf.timeout_hint, on_line
+        [tf.program, *words], tf.directory, tf.environment, tf.timeout_s, tf.timeout_hint, on_line
     )
     if done.exit_code not in ok_codes:
         raise translate_error(what, done.stdout + done.stderr, tf.location)
@@ -131,9 +132,10 @@ def _read_json(tf: TerraformProgram, what: str, *words: str) -> dict[str, Any]:
 
     Raises OpsError for other output.
     """
-    done = process.read_output([_PROGRAM, *words], tf.directory, tf.environment, tf.timeout_s)
+    done = process.read_output([tf.program, *words], tf.directory, tf.environment, tf.timeout_s)
     if done.exit_code:
         raise translate_error(what, done.stdout + done.stderr, tf.location)
+    _refuse_wrapper(tf, done)
     by_hand = f"{tf.location.command} {' '.join(words)}"
     try:
         found = json.loads(done.stdout) if done.stdout.strip() else {}
@@ -144,9 +146,20 @@ def _read_json(tf: TerraformProgram, what: str, *words: str) -> dict[str, Any]:
     return found
 
 
+def _refuse_wrapper(tf: TerraformProgram, done: Completed) -> None:
+    """Refuse the wrapper of the GitHub action, which adds lines and loses exit codes."""
+    if is_wrapped(done.stdout):
+        raise ConfigError(
+            f"{tf.program} on PATH is a wrapper of the setup action of GitHub Actions",
+            "it adds lines to Terraform's JSON and returns 0 for other exit codes",
+            "set `terraform_wrapper: false` (OpenTofu: `tofu_wrapper: false`) in the workflow's "
+            "setup step",
+        )
+
+
 def version(tf: TerraformProgram) -> str:
     """Return the version (`1.11.4`). Raises ConfigError if there is no such program."""
-    found = _read_json(tf, "terraform version", "version", "-json")
+    found = _read_json(tf, f"{tf.program} version", "version", "-json")
     return str(found.get("terraform_version", ""))
 
 
@@ -163,7 +176,7 @@ def init(tf: TerraformProgram, report: Report) -> None:
 
     _run(
         tf,
-        "terraform init",
+        f"{tf.program} init",
         "init",
         "-input=false",
         "-no-color",
@@ -214,7 +227,7 @@ def plan(
     ]
     _run(
         tf,
-        "terraform plan",
+        f"{tf.program} plan",
         "plan",
         "-json",
         "-input=false",
@@ -230,14 +243,16 @@ def plan(
 
 def show(tf: TerraformProgram, file: Path) -> PlanDocument:
     """Read a saved plan. Raises OpsError for a plan that does not have the documented format."""
-    return PlanDocument.from_document(_read_json(tf, "terraform show", "show", "-json", str(file)))
+    return PlanDocument.from_document(
+        _read_json(tf, f"{tf.program} show", "show", "-json", str(file))
+    )
 
 
 def apply(tf: TerraformProgram, file: Path, *, lock_wait_s: float, report: Report) -> None:
     """Apply a saved plan, and nothing but a saved plan."""
     _run(
         tf,
-        "terraform apply",
+        f"{tf.program} apply",
         "apply",
         "-json",
         "-input=false",
@@ -262,21 +277,23 @@ def _progress_printer(report: Report, *, summary: bool) -> Report:
 
 def outputs(tf: TerraformProgram) -> tuple[OutputValue, ...]:
     """Read all outputs, without the values of sensitive ones."""
-    found = _read_json(tf, "terraform output", "output", "-json", "-no-color")
+    found = _read_json(tf, f"{tf.program} output", "output", "-json", "-no-color")
     return tuple(OutputValue.from_document(name, found[name]) for name in sorted(found))
 
 
 def state_version(tf: TerraformProgram) -> StateVersion:
     """Read serial and lineage of the current state; serial 0 if there is no state yet."""
     try:
-        return StateVersion.from_document(_read_json(tf, "terraform state", "state", "pull"))
+        return StateVersion.from_document(_read_json(tf, f"{tf.program} state", "state", "pull"))
     except ValueError as error:
-        raise OpsError("terraform state", str(error), f"{tf.location.command} state pull") from None
+        raise OpsError(
+            f"{tf.program} state", str(error), f"{tf.location.command} state pull"
+        ) from None
 
 
 def force_unlock(tf: TerraformProgram, lock_id: str) -> None:
     """Remove the lock with this id; Terraform refuses another id."""
-    _run(tf, f"terraform force-unlock {lock_id}", "force-unlock", "-force", lock_id)
+    _run(tf, f"{tf.program} force-unlock {lock_id}", "force-unlock", "-force", lock_id)
 
 
 def declared_variables(tf: TerraformProgram) -> frozenset[str]:

@@ -72,7 +72,7 @@ def _cause(error: OpsError) -> str:
 def initialise(workspace: TerraformWorkspace) -> Report:
     """Run `terraform init` (`tf.init`)."""
     directory = workspace.tf.directory
-    ui.progress(f"terraform init in {directory}")
+    ui.progress(f"{workspace.tf.program} init in {directory}")
     retry_transient(lambda: program.init(workspace.tf, ui.progress))
     document = {"environment": workspace.platform.settings.name, "directory": str(directory)}
     return Report(document, f"{directory} is initialised")

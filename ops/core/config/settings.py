@@ -162,6 +162,9 @@ class Terraform(Model):
     """The Terraform directory that owns this environment, and its time limits."""
 
     directory: Text = Field(description="Root module of the environment, relative to `source`.")
+    program: Text = Field(
+        "terraform", description="Program that is run: `terraform`, `tofu` (OpenTofu), or a path."
+    )
     backend_config: Text | None = Field(
         None, description="File for init's -backend-config, relative to the directory."
     )
