@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ops.aws import ecr
@@ -31,6 +31,7 @@ from ops.deploy.rules.steps import (
     WatchDeployment,
 )
 from ops.tools import docker, git
+from ops.tools.facts import BuildOptions
 
 
 def step_handlers(context: DeployContext) -> StepHandlers:
@@ -79,6 +80,7 @@ class _ReleaseSteps:
                 build_args=step.build_args,
                 platform=step.platform,
                 progress=output.take,
+                options=_with_paths(step.options, platform.settings.root),
             )
         return f"{step.platform} · {output.steps}"
 
@@ -207,6 +209,15 @@ class _ReleaseSteps:
         if stale:
             context.findings.append(stale)
             context.verification_problem = context.verification_problem or stale
+
+
+def _with_paths(options: BuildOptions, root: Path) -> BuildOptions:
+    """The options with the secrets' files as absolute paths."""
+    secrets = (
+        replace(each, file=str(root / Path(each.file).expanduser())) if each.file else each
+        for each in options.secrets
+    )
+    return replace(options, secrets=tuple(secrets))
 
 
 def _detail(line: str) -> None:

@@ -1,9 +1,9 @@
 """The Docker engine: build, tag, push and inspect images.
 
-Uses the API class of the `docker` library. The library would send every login in
-~/.docker/config.json along with a build; that is turned off, and a push sends exactly the token
-that it is given, for that call alone. So base images are pulled without a login (pull a private one
-beforehand).
+Uses the API class of the `docker` library, and `docker buildx` for builds where there is one. The
+library would send every login in ~/.docker/config.json along with a build; that is turned off, and
+a push sends exactly the token that it is given, for that call alone. So the classic builder pulls
+base images without a login (pull a private one beforehand).
 """
 
 from __future__ import annotations
@@ -12,23 +12,27 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ops.aws.ecr import Token
 from ops.core import ui
-from ops.core.errors import ConfigError, Unreachable
+from ops.core.errors import ConfigError, OpsError, Unreachable
 from ops.core.parallel import importing
 from ops.core.redaction.redact import redact
 from ops.core.text import format_count
+from ops.tools import buildx
+from ops.tools.buildx import BuildxRequest
 from ops.tools.docker_context import EngineAddress, client_options, find_engine, other_sockets
 from ops.tools.docker_errors import build_failed, engine_down, push_failed, translated
-from ops.tools.facts import EngineInfo, LocalImage
+from ops.tools.facts import BuildOptions, EngineInfo, LocalImage
 
 _TIMEOUT = 10  # seconds, for queries
 _STEP_TIMEOUT = 600  # seconds without output during a build or push
 _LAST_LINES = 15  # of a failed build
+_INSTALL_BUILDX = "install the plugin buildx (docker buildx version must answer), then run it again"
+_NO_OPTIONS = BuildOptions()
 REVISION = "org.opencontainers.image.revision"
 
 
@@ -53,17 +57,17 @@ def connect(address: str | None) -> Engine:
     found = find_engine(address, os.environ)
     try:
         options = client_options(found)
-        clients = [
+        quick, patient = (
             docker.APIClient(version="auto", timeout=timeout, **options)
             for timeout in (_TIMEOUT, _STEP_TIMEOUT)
-        ]
+        )
     except (docker.errors.DockerException, OSError, ValueError) as error:
         others = other_sockets(os.environ) if found.is_default else ()
         raise engine_down(str(found), error, others) from None
-    for client in clients:
+    for client in (quick, patient):
         client._set_auth_headers = lambda headers: None  # no other login leaves this machine
         client.trust_env = client.trust_env and not _is_local(found.url)
-    return Engine(str(found), *clients, found)
+    return Engine(str(found), quick, patient, found)
 
 
 def _is_local(where: str) -> bool:
@@ -111,11 +115,13 @@ def build(
     build_args: Mapping[str, str],
     platform: str,
     progress: Callable[[str], None],
+    options: BuildOptions = _NO_OPTIONS,
 ) -> str:
     """Build `name` for `platform` ("linux/amd64") from a folder; return the image's id.
 
-    `progress` receives each line of output (POST /build). Raises ConfigError for a missing context
-    or Dockerfile, OpsError with the build's last lines, or Unreachable.
+    BuildKit builds it if the engine and the docker program have it, else the classic builder (POST
+    /build). `progress` receives each line of output. Raises ConfigError for a missing context or
+    Dockerfile, OpsError with the build's last lines, or Unreachable.
     """
     if not (context / dockerfile).is_file():
         raise ConfigError(
@@ -123,23 +129,14 @@ def build(
             "the build needs it",
             "correct `context` or `dockerfile` in invoke.yaml, and commit the file",
         )
+    request = BuildxRequest(context, dockerfile, name, labels, build_args, platform, options)
     lines = _BuildOutput(progress)
-    with translated(f"build of {name}"):
-        events = engine.patient.build(
-            path=str(context),
-            dockerfile=dockerfile,
-            tag=name,
-            labels=dict(labels),
-            buildargs=dict(build_args),
-            platform=platform,
-            rm=True,
-            forcerm=True,
-            decode=True,
-        )
-        for event in events:
-            if "error" in event or "errorDetail" in event:
-                raise build_failed(name, message(event), lines.last)
-            lines.take(event)
+    if _offers_buildkit(engine) and buildx.is_available(engine.found):
+        exit_code, error = buildx.build(engine.found, request, lines.emit)
+        if exit_code:
+            raise build_failed(name, error, lines.last)
+    else:
+        _build_classic(engine, request, lines)
     built = image(engine, name)
     if built is None:
         raise Unreachable(
@@ -148,6 +145,55 @@ def build(
             "run it again: finished steps are cached",
         )
     return built.id
+
+
+def _offers_buildkit(engine: Engine) -> bool:
+    """Whether the engine has BuildKit: dockerd names its builders in GET /_ping."""
+    with translated(f"Docker engine at {engine.address}"):
+        answer = engine.quick.get(f"{engine.quick.base_url}/_ping", timeout=_TIMEOUT)
+    return bool(answer.headers.get("Builder-Version"))
+
+
+def _build_classic(engine: Engine, request: BuildxRequest, lines: _BuildOutput) -> None:
+    """Build by the classic builder. Raises ConfigError for an option that it does not have."""
+    what, options = f"build of {request.name}", request.options
+    if options.only_buildkit:
+        raise ConfigError(
+            what,
+            f"{', '.join(options.only_buildkit)} in invoke.yaml: only BuildKit has that, and this "
+            f"engine or docker program has no buildx",
+            _INSTALL_BUILDX,
+        )
+    with translated(what):
+        events = engine.patient.build(
+            path=str(request.context),
+            dockerfile=request.dockerfile,
+            tag=request.name,
+            labels=dict(request.labels),
+            buildargs=dict(request.build_args),
+            platform=request.platform,
+            target=options.target or None,
+            cache_from=list(options.cache_from) or None,
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        for event in events:
+            if "error" in event or "errorDetail" in event:
+                raise _classic_failed(request, message(event), lines)
+            lines.take(event)
+
+
+def _classic_failed(request: BuildxRequest, text: str, lines: _BuildOutput) -> OpsError:
+    error = build_failed(request.name, text, lines.last)
+    dockerfile = (request.context / request.dockerfile).read_text(errors="replace")
+    features = buildx.needed_features(dockerfile)
+    if features:
+        error.why += (
+            f"\n       the classic builder, which built this, does not have {', '.join(features)}"
+        )
+        error.next = _INSTALL_BUILDX
+    return error
 
 
 def tag(engine: Engine, image: str, repository_uri: str, tag: str) -> None:
@@ -189,6 +235,8 @@ def push(
 
 
 _STEP = re.compile(r"Step \d+/(\d+) ")
+_BUILDKIT_CACHED = re.compile(r"#\d+ CACHED$")
+_BUILDKIT_STEP = re.compile(r"#(\d+) \[(?:\S+ )?\d+/\d+\] ")
 _LAYER = re.compile(r"\w+: (Pushed|Layer already exists|Mounted from .*)$")
 
 
@@ -201,12 +249,15 @@ class OutputCount:
     _cached: int = 0
     _pushed: int = 0
     _layers: int = 0
+    _buildkit_steps: set[str] = field(default_factory=set)
 
     def take(self, line: str) -> None:
         """Count one line and pass it on."""
         if found := _STEP.match(line):
             self._steps = int(found[1])
-        self._cached += line.strip() == "---> Using cache"
+        if found := _BUILDKIT_STEP.match(line):
+            self._buildkit_steps.add(found[1])
+        self._cached += line.strip() == "---> Using cache" or bool(_BUILDKIT_CACHED.match(line))
         if found := _LAYER.match(line):
             self._layers += 1
             self._pushed += found[1] == "Pushed"
@@ -215,7 +266,8 @@ class OutputCount:
     @property
     def steps(self) -> str:
         """The steps of a build: `8 steps, 5 cached`."""
-        return f"{format_count(self._steps, 'step')}, {self._cached} cached"
+        count = self._steps or len(self._buildkit_steps)
+        return f"{format_count(count, 'step')}, {self._cached} cached"
 
     @property
     def layers(self) -> str:

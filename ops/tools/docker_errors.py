@@ -5,6 +5,7 @@ They are recognised by fragments of their texts, each taken from a real error.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -28,7 +29,13 @@ _DENIED = (
     "authentication required",
     "forbidden",
 )
-_BASE_MISSING = ("manifest unknown", "pull access denied", "not found: manifest")
+_STEP = re.compile(r"Step \d|\s*> \[")  # of the classic builder, and of BuildKit
+_BASE_MISSING = (
+    "manifest unknown",
+    "pull access denied",
+    "not found: manifest",
+    "failed to resolve source metadata",
+)
 _NO_SUCH_HOST = ("no such host", "name resolution", "server misbehaving")
 
 
@@ -117,8 +124,8 @@ def build_failed(name: str, text: str, last: Sequence[str]) -> OpsError:
     """The error for a failed build: its step, its last lines, its error."""
     if _contains_any(text, _DISK_FULL):
         return _engine_error(f"build of {name}", text)
-    step = next((line for line in reversed(last) if line.startswith("Step ")), "")
-    what = f"build of {name} failed" + (f" at {step}" if step else "")
+    step = next((line for line in reversed(last) if _STEP.match(line)), "")
+    what = f"build of {name} failed" + (f" at {step.strip(' >:')}" if step else "")
     if _contains_any(text, _BASE_MISSING) or _contains_any(text, _NO_SUCH_HOST):
         return OpsError(
             what,

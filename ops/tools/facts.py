@@ -69,3 +69,37 @@ class CommitRange:
     @property
     def any(self) -> bool:
         return bool(self.added or self.removed)
+
+
+@dataclass(frozen=True)
+class BuildSecret:
+    """A secret of a build: the value of an environment variable, or the content of a file."""
+
+    id: str
+    environment: str | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """Options of a build; `cache_from` and `cache_to` are in buildx's words.
+
+    `provenance`: whether a provenance attestation is attached.
+    """
+
+    target: str = ""
+    secrets: tuple[BuildSecret, ...] = ()
+    cache_from: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
+    provenance: bool = False
+
+    @property
+    def only_buildkit(self) -> tuple[str, ...]:
+        """The keys of invoke.yaml in use that the classic builder does not have."""
+        used = {
+            "build_secrets": bool(self.secrets),
+            "cache_from": any("=" in each for each in self.cache_from),
+            "cache_to": bool(self.cache_to),
+            "provenance": self.provenance,
+        }
+        return tuple(key for key, is_used in used.items() if is_used)

@@ -11,6 +11,7 @@ import pytest
 
 from ops.core.errors import ConfigError
 from ops.tools import git
+from ops.tools.facts import DETACHED
 
 Git = Callable[..., str]
 
@@ -118,7 +119,7 @@ def test_a_tag_named_like_the_branch_changes_nothing(repository: Path) -> None:
 def test_a_detached_head_is_said(repository: Path) -> None:
     """No branch is no branch's name."""
     run(repository, "checkout", "-q", "--detach")
-    assert git.checkout(repository, "main", "origin").branch == git.DETACHED
+    assert git.checkout(repository, "main", "origin").branch == DETACHED
 
 
 def test_a_detached_head_at_the_remotes_branch(repository: Path) -> None:

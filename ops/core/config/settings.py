@@ -55,6 +55,19 @@ class Endpoint(Model):
         )
 
 
+class BuildSecretSource(Model):
+    """Where the value of a build's secret comes from: one of the two."""
+
+    environment: Text | None = Field(None, description="Environment variable with the value.")
+    file: Text | None = Field(None, description="File with the value, relative to the project.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> BuildSecretSource:
+        if bool(self.environment) == bool(self.file):
+            raise ValueError("allowed: one of environment and file")
+        return self
+
+
 class Service(Model):
     """An ECS service and all that a deploy of it needs to know."""
 
@@ -70,6 +83,21 @@ class Service(Model):
     dockerfile: Text = Field("Dockerfile", description="Relative to the context.")
     build_args: dict[str, str] = Field(
         default_factory=dict, description="Build arguments; `{tag}` and `{commit}` are replaced."
+    )
+    target: Text | None = Field(None, description="Stage of the Dockerfile that is built.")
+    build_secrets: dict[str, BuildSecretSource] = Field(
+        default_factory=dict,
+        description="Secrets for `RUN --mount=type=secret,id=NAME` (BuildKit).",
+    )
+    cache_from: list[Text] = Field(
+        default_factory=list,
+        description="Build caches to read: an image, or buildx's `type=…,ref=…` (BuildKit).",
+    )
+    cache_to: list[Text] = Field(
+        default_factory=list, description="Build caches to write, in buildx's form (BuildKit)."
+    )
+    provenance: bool = Field(
+        False, description="Attach a provenance attestation to the image (BuildKit)."
     )
     tests: list[str] | None = Field(
         None,

@@ -35,7 +35,7 @@ from ops.deploy.rules.steps import (
 )
 from ops.ecs.rules.task_definition_diff import task_definition_diff
 from ops.preflight.facts import ReleaseFacts
-from ops.tools.facts import Commit, LocalImage
+from ops.tools.facts import BuildOptions, BuildSecret, Commit, LocalImage
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
@@ -167,6 +167,20 @@ def _build_step(facts: ReleaseFacts, service: Service, commit: Commit, image: st
         context=service.context,
         dockerfile=service.dockerfile,
         build_args=service.filled_build_args(commit.short, commit.full),
+        options=_build_options(service),
+    )
+
+
+def _build_options(service: Service) -> BuildOptions:
+    return BuildOptions(
+        service.target or "",
+        tuple(
+            BuildSecret(name, source.environment, source.file)
+            for name, source in sorted(service.build_secrets.items())
+        ),
+        tuple(service.cache_from),
+        tuple(service.cache_to),
+        service.provenance,
     )
 
 

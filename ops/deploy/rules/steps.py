@@ -10,7 +10,7 @@ from ops.aws.facts import TaskDefinition
 from ops.cdn.facts import Distribution
 from ops.core.plan import Step
 from ops.core.text import format_count
-from ops.tools.facts import Commit
+from ops.tools.facts import BuildOptions, Commit
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class BuildImage(Step):
     context: str
     dockerfile: str
     build_args: Mapping[str, str] = field(default_factory=dict, repr=False)
+    options: BuildOptions = field(default_factory=BuildOptions)
 
     def __str__(self) -> str:
         return (
