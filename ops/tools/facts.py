@@ -35,6 +35,14 @@ class Checkout:
 
 
 @dataclass(frozen=True)
+class AbsentContent:
+    """Paths of submodules and Git LFS files in a build context that this machine does not have."""
+
+    submodules: tuple[str, ...] = ()
+    lfs_files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class EngineInfo:
     """Version and architecture of a Docker engine."""
 

@@ -1,8 +1,8 @@
 """git, by its own program: the state of a checkout, and the files of a commit.
 
 Builds use the files of a commit (`git archive`), never the working tree: uncommitted changes can't
-get into an image. An archive contains no submodules and no Git LFS objects; `.gitattributes`
-(export-ignore, export-subst) applies.
+get into an image. Submodules and Git LFS files are added from this machine's copies;
+`.gitattributes` (export-ignore, export-subst) applies.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ops.core import ui
 from ops.core.errors import ConfigError, OpsError
 from ops.core.redaction.redact import one_line, redacted
 from ops.core.text import SHORT_ID_LENGTH, short_commit
-from ops.tools import shell
-from ops.tools.facts import DETACHED, Checkout, Commit, CommitRange
+from ops.tools import git_content, shell
+from ops.tools.facts import DETACHED, AbsentContent, Checkout, Commit, CommitRange
 from ops.tools.tar import extract
 
 _TIMEOUT = 60.0
@@ -68,6 +68,19 @@ def archive(path: Path, commit: str, subdirectory: str, into: Path) -> None:
     `subdirectory` is relative to `path`, "." for all. Every file gets the commit's time, so that
     equal commits give equal images. Raises ConfigError for a missing commit or subdirectory.
     """
+    top, full, folder = _place(path, commit, subdirectory)
+    at = int(_git_output(top, "log", "-1", "--format=%ct", full))
+    _export(top, full, folder, into, at)
+
+
+def absent_content(path: Path, commit: str, subdirectory: str) -> AbsentContent:
+    """Submodules and LFS files of `subdirectory` at `commit` that `archive` would not find here."""
+    top, full, folder = _place(path, commit, subdirectory)
+    return git_content.absent_content(_git_output, top, full, folder)
+
+
+def _place(path: Path, commit: str, subdirectory: str) -> tuple[Path, str, str]:
+    """The checkout's root, the full commit id, and the folder as git names it."""
     top = toplevel(path)
     full = resolved(top, commit)
     folder = _join_inside(_git_output(path, "rev-parse", "--show-prefix").strip(), subdirectory)
@@ -77,19 +90,22 @@ def archive(path: Path, commit: str, subdirectory: str, into: Path) -> None:
             "the commit has no such folder",
             "commit it, or correct `context` (relative to `source`) in invoke.yaml",
         )
-    at = int(_git_output(top, "log", "-1", "--format=%ct", full))
+    return top, full, folder
+
+
+def _export(top: Path, full: str, folder: str, into: Path, at: int) -> None:
+    """Export a tree with its submodules and LFS files."""
     with tempfile.TemporaryDirectory(prefix="archive-") as scratch:
         file = Path(scratch, "commit.tar")
-        _git_output(
-            top,
-            "archive",
-            "--format=tar",
-            "-o",
-            str(file),
-            full,
-            *(["--", folder] if folder else []),
-        )
+        words = ["--", folder] if folder else []
+        _git_output(top, "archive", "--format=tar", "-o", str(file), full, *words)
         extract(file, folder, into, at)
+    git_content.fill_lfs_files(_git_output, top, full, folder, into, at)
+    for each in git_content.submodules(_git_output, top, full, folder):
+        if not git_content.has_commit(_git_output, top / each.path, each.commit):
+            raise git_content.submodule_error(top, each.path)
+        below = into / PurePosixPath(each.path).relative_to(folder or ".")
+        _export(top / each.path, each.commit, "", below, at)
 
 
 def find_commit(path: Path, revision: str) -> Commit | None:
@@ -222,10 +238,13 @@ def _refuse_unsafe(name: str, kind: str) -> None:
         raise ConfigError(f"{kind} {name!r}", "it is not a valid git name", "correct it")
 
 
-def _git_output(path: Path, *words: str) -> str:
-    """Run git and return its output. Raises ConfigError or OpsError with its last line."""
+def _git_output(path: Path, *words: str, ok_codes: tuple[int, ...] | None = (0,)) -> str:
+    """Run git and return its output. Raises ConfigError or OpsError with its last line.
+
+    `ok_codes`: exit codes that are no error; None for all.
+    """
     done = git(path, *words)
-    if done.exit_code:
+    if ok_codes is not None and done.exit_code not in ok_codes:
         raise _translate_error(path, words[0], done)
     return done.stdout
 

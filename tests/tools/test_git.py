@@ -11,7 +11,7 @@ import pytest
 
 from ops.core.errors import ConfigError
 from ops.tools import git
-from ops.tools.facts import DETACHED
+from ops.tools.facts import DETACHED, AbsentContent
 
 Git = Callable[..., str]
 
@@ -317,3 +317,75 @@ def test_where_a_folder_lies_in_the_checkout_of_another(repository: Path, tmp_pa
         "",
         "",
     )
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 5\n"
+
+
+@pytest.fixture
+def with_submodule(repository: Path, tmp_path: Path) -> Path:
+    """The checkout with a submodule backend/vendor, which has a submodule deep of its own."""
+    for name, inner in (("deep", None), ("library", "deep")):
+        folder = tmp_path / name
+        run(tmp_path, "init", "-q", "-b", "main", str(folder))
+        (folder / f"{name}.py").write_text(f"VALUE = '{name}'\n")
+        if inner:
+            add = ("-c", "protocol.file.allow=always", "submodule", "add", "-q")
+            run(folder, *add, str(tmp_path / inner), inner)
+        run(folder, "add", "-A")
+        run(folder, "commit", "-q", "-m", name)
+    allowed = ("-c", "protocol.file.allow=always", "submodule")
+    run(repository, *allowed, "add", "-q", str(tmp_path / "library"), "backend/vendor")
+    run(repository, *allowed, "update", "-q", "--init", "--recursive")
+    run(repository, "commit", "-q", "-am", "Add a submodule")
+    return repository
+
+
+def test_submodules_are_exported_at_their_pinned_commits(
+    with_submodule: Path, tmp_path: Path
+) -> None:
+    """From their own checkouts, nested ones too, whatever those have checked out now."""
+    vendor = with_submodule / "backend" / "vendor"
+    (vendor / "library.py").write_text("changed\n")
+    run(vendor, "commit", "-q", "-am", "Not pinned")
+    git.archive(with_submodule, "HEAD", "backend", tmp_path / "context")
+    exported = tmp_path / "context" / "vendor"
+    assert (exported / "library.py").read_text() == "VALUE = 'library'\n"
+    assert (exported / "deep" / "deep.py").read_text() == "VALUE = 'deep'\n"
+    assert git.absent_content(with_submodule, "HEAD", "backend") == AbsentContent()
+
+
+def test_a_submodule_that_is_not_here_is_refused(with_submodule: Path, tmp_path: Path) -> None:
+    """A clone without --recurse-submodules: named with the command, outside the context ignored."""
+    clone = tmp_path / "clone"
+    run(tmp_path, "clone", "-q", str(with_submodule), str(clone))
+    (clone / "docs").mkdir()
+    (clone / "docs" / "page").write_text("x")
+    run(clone, "add", "-A")
+    run(clone, "commit", "-q", "-m", "docs")
+    assert git.absent_content(clone, "HEAD", "backend").submodules == ("backend/vendor",)
+    assert git.absent_content(clone, "HEAD", "docs") == AbsentContent()
+    git.archive(clone, "HEAD", "docs", tmp_path / "docs")
+    with pytest.raises(ConfigError, match="submodule backend/vendor") as error:
+        git.archive(clone, "HEAD", "backend", tmp_path / "context")
+    assert "submodule update --init --recursive backend/vendor" in error.value.next
+
+
+def test_lfs_files_come_from_the_local_store(repository: Path, tmp_path: Path) -> None:
+    """The content replaces the pointer; a text about LFS is no pointer."""
+    identifier = "ab" * 32
+    (repository / "backend" / "model.bin").write_text(POINTER.format(identifier))
+    (repository / "backend" / "notes").write_text(f"see {POINTER.format('x')}")
+    run(repository, "add", "-A")
+    run(repository, "commit", "-q", "-m", "A model")
+    assert git.absent_content(repository, "HEAD", ".").lfs_files == ("backend/model.bin",)
+    with pytest.raises(ConfigError, match=r"Git LFS file backend/model\.bin") as error:
+        git.archive(repository, "HEAD", "backend", tmp_path / "without")
+    assert "lfs pull" in error.value.next
+    stored = repository / ".git" / "lfs" / "objects" / "ab" / "ab"
+    stored.mkdir(parents=True)
+    (stored / identifier).write_text("bytes")
+    assert git.absent_content(repository, "HEAD", "backend") == AbsentContent()
+    git.archive(repository, "HEAD", "backend", tmp_path / "context")
+    assert (tmp_path / "context" / "model.bin").read_text() == "bytes"
+    assert (tmp_path / "context" / "notes").read_text().startswith("see version")
