@@ -23,7 +23,7 @@ from ops.cdn.facts import Distribution
 from ops.core.findings import Unknown
 from ops.http.facts import Answer
 from ops.terraform.facts import StateLock
-from ops.tools.facts import Checkout, EngineInfo, LocalImage
+from ops.tools.facts import AbsentContent, Checkout, EngineInfo, LocalImage
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,25 @@ class SchemaRevision:
 
     revision: str | None
     pending: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TerraformFacts:
+    """The Terraform program and directory of an environment.
+
+    `program`: Terraform or OpenTofu. `constraints`: its `required_version`. `variables`: service →
+    image variable. `defaults`: the variables' own values. `untracked`: variable files that git does
+    not have.
+    """
+
+    program: str
+    version: str
+    constraints: tuple[str, ...]
+    initialised: bool
+    variables: Mapping[str, str]
+    declared: frozenset[str]
+    defaults: Mapping[str, str]
+    untracked: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -77,6 +96,8 @@ class ReleaseFacts:
     state_locks: tuple[StateLock, ...] | Unknown | None = (
         None  # on Terraform's state; None: it is ECS that rolls out
     )
+    absent_content: AbsentContent | Unknown | None = None  # None: nothing is built
+    terraform: TerraformFacts | Unknown | None = None  # None: it is ECS that rolls out
     action: str = "deploy"
     newest_tags: tuple[str, ...] = ()  # in ECR, if it lacks the requested tag
 

@@ -33,10 +33,11 @@ from ops.core.terminal.step import step
 from ops.core.text import SHORT_ID_LENGTH, format_error
 from ops.ecs.rules.task_definition_refs import Reference, log_groups, references
 from ops.http.facts import Answer
-from ops.preflight.facts import ReleaseFacts, SchemaRevision, TestRun
+from ops.preflight.facts import ReleaseFacts, SchemaRevision, TerraformFacts, TestRun
+from ops.preflight.read_terraform import terraform_facts
 from ops.preflight.rules.checks import validate_skip, validate_tag
 from ops.terraform.facts import StateLock
-from ops.tools.facts import Checkout, Commit, EngineInfo, LocalImage
+from ops.tools.facts import AbsentContent, Checkout, Commit, EngineInfo, LocalImage
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
@@ -161,6 +162,8 @@ def _read_service(request: GatherRequest) -> ReleaseFacts:
         answers=first.answers.value,
         distribution=_value(first.distribution),
         state_locks=_value(first.state_locks),
+        absent_content=_value(first.absent_content),
+        terraform=_value(first.terraform),
         newest_tags=_newest_tags(request) if request.tag and in_ecr is None else (),
     )
 
@@ -214,6 +217,8 @@ class _IndependentReads:
     schema: Read[SchemaRevision | None]
     distribution: Read[Distribution] | None
     state_locks: Read[tuple[StateLock, ...]] | None
+    absent_content: Read[AbsentContent] | None
+    terraform: Read[TerraformFacts] | None
     git: Read[str] | None
     checkout: Read[Checkout] | None
     engine: Read[EngineInfo] | None
@@ -229,6 +234,7 @@ def _submit_independent(request: GatherRequest, reads: Reads) -> _IndependentRea
     cloud, settings = platform.cloud, platform.settings
     environment = settings.environment
     cached = service.invalidate and "cdn" not in request.skip
+    by_terraform = environment.rollout == "terraform" and "terraform" not in request.skip
     locked = environment.rollout == "terraform" and "state-lock" not in request.skip
     building = request.tag is None
     return _IndependentReads(
@@ -239,6 +245,10 @@ def _submit_independent(request: GatherRequest, reads: Reads) -> _IndependentRea
         schema=reads.submit(_schema, request),
         distribution=reads.submit(invalidate.find, platform) if cached else None,
         state_locks=reads.submit(state_locks.environment_locks, platform) if locked else None,
+        absent_content=reads.submit(git.absent_content, settings.source, "HEAD", service.context)
+        if building and "context" not in request.skip
+        else None,
+        terraform=reads.submit(terraform_facts, platform) if by_terraform else None,
         git=reads.submit(shell.version, "git", "--version") if building else None,
         checkout=reads.submit(
             git.checkout,

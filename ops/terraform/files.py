@@ -27,6 +27,7 @@ _TOKEN = re.compile(
 )
 _BACKEND = re.compile(r'\bbackend\s+"(?P<type>\w+)"\s*\{(?P<body>[^}]*)\}')
 _ASSIGNMENT = re.compile(r'^\s*(?P<name>\w+)\s*=\s*"(?P<value>[^"$]*)"\s*(?:#.*)?$', re.M)
+_REQUIRED_VERSION = re.compile(r'^\s*required_version\s*=\s*"([^"]*)"', re.M)
 _MODULE_SOURCE = re.compile(r'^\s*source\s*=\s*"(?P<path>\.[^"]*)"', re.M)
 DATA_FOLDER = ".terraform"
 LOCK_FILE = ".terraform.lock.hcl"
@@ -58,6 +59,26 @@ def declared_variables(directory: Path) -> frozenset[str]:
                 )
             names.update(group)
     return frozenset(names)
+
+
+def required_versions(directory: Path) -> tuple[str, ...]:
+    """Return the `required_version` constraints of the root module."""
+    return tuple(
+        found[1]
+        for block in _all_blocks(directory)
+        if block.kind == "terraform" and (found := _REQUIRED_VERSION.search(block.body))
+    )
+
+
+def variable_defaults(directory: Path) -> dict[str, str]:
+    """Return the defaults of the root module's variables that are plain strings."""
+    return {
+        block.labels[0]: each["value"]
+        for block in _all_blocks(directory)
+        if block.kind == "variable" and block.labels
+        for each in _ASSIGNMENT.finditer(block.body)
+        if each["name"] == "default"
+    }
 
 
 def read_backend(directory: Path, backend_config: str | None) -> Backend | None:

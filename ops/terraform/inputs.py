@@ -29,7 +29,7 @@ def digests(tf: TerraformProgram) -> dict[str, str]:
 
     Raises ConfigError for an unreadable file.
     """
-    paths = sorted(_variable_files(tf))
+    paths = sorted(variable_files(tf))
     tracked = git.tracked(tf.directory, paths)
     found = {
         os.path.relpath(path, tf.directory): _read(path) for path in paths if path not in tracked
@@ -40,7 +40,7 @@ def digests(tf: TerraformProgram) -> dict[str, str]:
     return {name: _digest(name, content) for name, content in sorted(found.items())}
 
 
-def _variable_files(tf: TerraformProgram) -> set[Path]:
+def variable_files(tf: TerraformProgram) -> set[Path]:
     """Return the automatic and configured variable files, and init's -backend-config."""
     configured = [name for name in (tf.backend_config, *tf.var_files) if name]
     return {*_automatic_files(tf.directory), *(tf.directory / name for name in configured)}

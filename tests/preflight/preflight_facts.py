@@ -23,7 +23,7 @@ from ops.http.facts import Answer
 from ops.preflight.facts import ReleaseFacts, SchemaRevision, TestRun
 from ops.preflight.model import Item
 from ops.preflight.rules.checks import check
-from ops.tools.facts import Checkout, Commit, EngineInfo
+from ops.tools.facts import AbsentContent, Checkout, Commit, EngineInfo
 
 FULL = "3f2a1bc4d5e6f708192a3b4c5d6e7f8091a2b3c4"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf"
@@ -118,6 +118,7 @@ READY = ReleaseFacts(
     log_groups={"/ecs/backend": True},
     schema=SchemaRevision(None),
     answers=(Answer("/api/health", 200, "application/json", 0.1),),
+    absent_content=AbsentContent(),
     distribution=Distribution("E1", "d1.cloudfront.net", "Deployed", True, ("example.com",), ""),
 )
 TAGGED: dict[str, Any] = {

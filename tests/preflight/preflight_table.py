@@ -10,9 +10,9 @@ from typing import Any
 from ops.aws.facts import Identity, LoadBalancer, Repository, ServiceState
 from ops.core.findings import Unknown
 from ops.http.facts import Answer
-from ops.preflight.facts import SchemaRevision, TestRun
+from ops.preflight.facts import SchemaRevision, TerraformFacts, TestRun
 from ops.terraform.facts import StateLock
-from ops.tools.facts import EngineInfo, LocalImage
+from ops.tools.facts import AbsentContent, EngineInfo, LocalImage
 from tests.preflight.preflight_facts import (
     CHECKOUT,
     DEPLOYMENT,
@@ -33,6 +33,16 @@ def balanced(container: str, port: int) -> ServiceState:
     return replace(STATE, load_balancers=(LoadBalancer(GROUP, container, port),))
 
 
+TERRAFORM = TerraformFacts(
+    "Terraform",
+    "1.11.4",
+    (">= 1.5, < 2.0",),
+    True,
+    {"backend": "backend_image_tag"},
+    frozenset({"backend_image_tag", "region"}),
+    {"backend_image_tag": "latest"},
+    (),
+)
 MOVING = replace(DEPLOYMENT, running=1, rollout_state="IN_PROGRESS")
 OTHER_LOG = definition(container=log())
 MADE_LOG = definition(container=log(**{"awslogs-create-group": "true"}))
@@ -439,6 +449,50 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("health-path", "unknown", {"target_groups": NO}, "it did not answer"),
     ("cdn", "ok", {}, "E1 (example.com): /*"),
     ("cdn", "refuse", {"distribution": NO}, "it did not answer"),
+    ("context", "ok", {}, "complete"),
+    ("context", "ok", TAGGED, "not needed"),
+    ("context", "ok", {"absent_content": NO, "image": image()}, "is in ECR already"),
+    ("context", "unknown", {"absent_content": NO}, "it did not answer"),
+    (
+        "context",
+        "refuse",
+        {"absent_content": AbsentContent(("backend/vendor",), ("backend/model.bin",))},
+        "not checked out at the commit's version: backend/vendor",
+    ),
+    (
+        "context",
+        "refuse",
+        {"absent_content": AbsentContent((), ("backend/model.bin",))},
+        "Git LFS files are not on this machine: backend/model.bin",
+    ),
+    ("terraform", "ok", {}, "rollout is ecs"),
+    ("terraform", "ok", {"terraform": TERRAFORM}, "Terraform 1.11.4"),
+    (
+        "terraform",
+        "ok",
+        {"terraform": replace(TERRAFORM, initialised=False, untracked=("secret.tfvars",))},
+        "Terraform 1.11.4, init will run, variable files that git does not have: secret.tfvars",
+    ),
+    ("terraform", "refuse", {"terraform": NO}, "it did not answer"),
+    (
+        "terraform",
+        "refuse",
+        {"terraform": replace(TERRAFORM, constraints=("~> 1.13.0",))},
+        "Terraform 1.11.4 does not meet required_version ~> 1.13.0",
+    ),
+    ("terraform", "ok", {"terraform": replace(TERRAFORM, constraints=("what",))}, "1.11.4"),
+    (
+        "terraform",
+        "refuse",
+        {"terraform": replace(TERRAFORM, declared=frozenset({"backend_tag"}))},
+        "no file declares the variable backend_image_tag",
+    ),
+    (
+        "terraform",
+        "warn",
+        {"terraform": replace(TERRAFORM, defaults={"backend_image_tag": "registry/web:1"})},
+        "backend_image_tag gets a tag, but its default is registry/web:1",
+    ),
     ("state-lock", "ok", {}, "rollout is ecs"),
     ("state-lock", "ok", {"state_locks": ()}, "is not locked"),
     (

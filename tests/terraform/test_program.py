@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from ops.core.errors import ConfigError
-from ops.terraform import program
+from ops.terraform import files, program
 from ops.terraform.errors import TerraformLocation, translate_error
 from ops.terraform.output import is_wrapped
 from ops.terraform.program import TerraformProgram
+from ops.terraform.rules.version import satisfies
 
 VERSION = '{"terraform_version": "1.10.0", "platform": "linux_amd64"}'
 
@@ -79,3 +80,38 @@ def test_a_version_that_does_not_fit_opentofu(tmp_path: Path) -> None:
     assert isinstance(error, ConfigError)
     assert "OpenTofu's version does not fit" in error.what
     assert "this is OpenTofu 1.8.0" in error.why and "tofuenv" in error.next
+
+
+@pytest.mark.parametrize(
+    ("version", "constraint", "fits"),
+    [
+        ("1.11.4", "~> 1.11", True),
+        ("1.12.0", "~> 1.11", True),
+        ("2.0.0", "~> 1.11", False),
+        ("1.12.0", "~> 1.11.2", False),
+        ("1.11.1", "~> 1.11.2", False),
+        ("1.99.0", "~> 1", True),
+        ("1.5.7", ">= 1.5, < 2.0", True),
+        ("2.0.0", ">= 1.5, < 2.0", False),
+        ("1.5.7", "1.5.7", True),
+        ("1.5.7", "= 1.5.6", False),
+        ("1.5.7", "!= 1.5.7", False),
+        ("1.10.0", "> 1.9.9", True),
+        ("1.6.0-beta1", ">= 1.5", None),
+        ("1.5.7", "latest", None),
+        ("1.5.7", "", None),
+    ],
+)
+def test_version_constraints(version: str, constraint: str, fits: bool | None) -> None:
+    """As Terraform's documentation defines the operators; what is not understood is undecided."""
+    assert satisfies(version, constraint) is fits
+
+
+def test_constraints_and_defaults_are_read_from_the_files(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text(
+        'terraform {\n  required_version = ">= 1.5"\n  required_providers {}\n}\n'
+        'variable "image" {\n  type    = string\n  default = "registry/web:1"\n}\n'
+        'variable "count_of" {\n  default = 3\n}\n# required_version = "9"\n'
+    )
+    assert files.required_versions(tmp_path) == (">= 1.5",)
+    assert files.variable_defaults(tmp_path) == {"image": "registry/web:1"}

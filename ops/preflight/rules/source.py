@@ -21,7 +21,7 @@ from ops.preflight.rules.result import (
     unknown,
     warn,
 )
-from ops.tools.facts import DETACHED, Checkout, EngineInfo
+from ops.tools.facts import DETACHED, AbsentContent, Checkout, EngineInfo
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
@@ -131,6 +131,35 @@ def _why_unread(facts: ReleaseFacts) -> str:
         if isinstance(facts.checkout, Unknown)
         else "the checkout was not read"
     )
+
+
+@preflight_check(
+    "context",
+    section="source",
+    subject="the build context: submodules and Git LFS files",
+    needs=("git-clean",),
+    building=True,
+)
+def context(facts: ReleaseFacts, environment: Environment) -> CheckResult:
+    """Check that this machine has what the commit only refers to."""
+    absent = facts.absent_content
+    if isinstance(facts.image, Image):
+        return ok(f"not needed: {facts.tag} is in ECR already")
+    if not isinstance(absent, AbsentContent):
+        return unknown(absent.why if absent else "the commit was not read")
+    if absent.submodules:
+        return refuse(
+            f"submodules are not checked out at the commit's version: "
+            f"{join_limited(absent.submodules)}; the image would lack them",
+            f"{_git_command(environment)} submodule update --init --recursive",
+        )
+    if absent.lfs_files:
+        return refuse(
+            f"Git LFS files are not on this machine: {join_limited(absent.lfs_files)}; the image "
+            f"would have their pointers",
+            f"{_git_command(environment)} lfs pull",
+        )
+    return ok("complete")
 
 
 @preflight_check(
