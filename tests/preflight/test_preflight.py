@@ -115,9 +115,11 @@ def test_nothing_that_answers_is_one_refusal_a_cause(folder: Path, httpserver: H
         "git-clean",
         "branch",
         "pushed",
+        "context",
         "tests",
         "engine",
         "credentials",
+        "terraform",
         "endpoints",
     }
     assert {item.status for name, item in lines(report).items() if name not in aside} == {"unknown"}
