@@ -257,6 +257,29 @@ class TaskDefinitionArn:
         return int(number) if number.isdecimal() else None
 
 
+@dataclass(frozen=True)
+class ServiceUpdate:
+    """An UpdateService call that deployed something (CloudTrail).
+
+    `revision` is empty if the call named none: a new deployment of the same revision. `agent` is
+    the caller's user agent.
+    """
+
+    at: datetime
+    user: str
+    agent: str
+    revision: str = ""
+
+    @property
+    def program(self) -> str:
+        """The first product of the user agent, such as `aws-cli/2.15.0`."""
+        return (self.agent.split() or [""])[0]
+
+    @property
+    def by_terraform(self) -> bool:
+        return "terraform" in self.agent.lower()
+
+
 class NameValue(TypedDict):
     """An environment variable of a container."""
 
@@ -345,6 +368,11 @@ class TaskDefinition:
         """When it was registered; None if ECS does not say."""
         found = self.document.get("registeredAt")
         return found if isinstance(found, datetime) else None
+
+    @property
+    def registered_by(self) -> str:
+        """Who registered it, without the account (`assumed-role/ci/run-7`); "" if not known."""
+        return str(self.document.get("registeredBy") or "").rpartition(":")[2]
 
     @property
     def containers(self) -> tuple[ContainerDefinition, ...]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Generic, TypeVar
 
-from ops.aws import ecs, elb, rds, secrets
+from ops.aws import ecs, elb, iam, rds, secrets
 from ops.aws.facts import ServiceState, TargetGroup, TaskDefinition, TaskDefinitionArn
 from ops.core.errors import OpsError
-from ops.core.parallel import gather
+from ops.core.parallel import gather, try_call
 from ops.ecs.rules.task_definition_refs import Reference, references
+from ops.health.rules.deployments import OtherDeployment, later_deployment, other_deployment
 from ops.platform import Platform
 from ops.state import records
 from ops.state.model import ReleaseRecord
 
 _T = TypeVar("_T")
+_BEFORE_DEPLOYMENT = timedelta(minutes=1)  # the call comes first; clocks of services differ
 _PAGE_SHARE = 0.8  # of the deadline, for one page
 
 
@@ -79,6 +82,7 @@ class SweepInputs:
         self._definitions = {name: Memo(partial(self._latest, name)) for name in self.names}
         self._running = {name: Memo(partial(self._running_revision, name)) for name in self.names}
         self._releases = {name: Memo(partial(self._last_success, name)) for name in self.names}
+        self._others = {name: Memo(partial(self._other_deployment, name)) for name in self.names}
         self._groups: Memo[Mapping[str, TargetGroup]] = Memo(self._read_groups)
         secret, instance = (database.secret, database.instance) if database else (None, None)
         self.secret = Memo(lambda: secrets.value(cloud, secret) if secret else {})
@@ -111,6 +115,25 @@ class SweepInputs:
 
     def _last_success(self, name: str) -> ReleaseRecord | None:
         return records.last_success(self.platform, name)
+
+    def other_deployment(self, name: str) -> OtherDeployment | None:
+        """Return the healthy deployment after the last recorded release, if no record has it.
+
+        CloudTrail and the newest records are read only if there may be one.
+        """
+        return self._others[name]()
+
+    def _other_deployment(self, name: str) -> OtherDeployment | None:
+        state, release = self.state(name), self.release(name)
+        later = later_deployment(state, release) if state and release else None
+        if later is None or later.created_at is None or release is None:
+            return None
+        cloud, cluster = self.platform.cloud, self.environment.cluster
+        ecs_service = self.environment.services[name].ecs_service
+        since = later.created_at - _BEFORE_DEPLOYMENT
+        updates = try_call(lambda: iam.service_updates(cloud, cluster, ecs_service, since))
+        newest = records.read(self.platform, name)
+        return other_deployment(later, release, newest, updates, self.running_revision(name))
 
     def group(self, arn: str) -> TargetGroup:
         """Return the target group with this ARN. Raises OpsError if it does not exist."""

@@ -75,6 +75,8 @@ def _service(inputs: SweepInputs, name: str) -> Iterable[Check]:
         cluster=inputs.environment.cluster,
         aws=cloud.program,
     )
+    if services.runs_other_image(facts):
+        facts = replace(facts, other=try_call(partial(inputs.other_deployment, name)))
     if isinstance(state, ServiceState) and services.is_unhealthy(state, facts.tasks):
         facts = replace(facts, stopped=tuple(_stopped(inputs, name, state)))
     return services.checks(facts)

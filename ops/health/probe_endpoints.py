@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from urllib.parse import urlsplit
 
+from ops.aws.facts import image_tag
 from ops.core.findings import Unknown
-from ops.core.parallel import Reads, SchedulingDelay, gather, with_timeout
+from ops.core.parallel import Reads, SchedulingDelay, gather, try_call, with_timeout
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check
 from ops.health.probe_runner import Probe, health_group
 from ops.health.rules import pages as rules
+from ops.health.rules.deployments import OtherDeployment
 from ops.http import client
-from ops.state.model import ReleaseRecord
 
 _PAGES_SHARE = 0.9  # of the deadline, for all pages: a page not requested by then is still reported
 _RETRY_AFTER_S = 0.25  # a slower page is requested a second time
@@ -83,15 +84,26 @@ def _endpoints(inputs: SweepInputs) -> Iterable[Check]:
 
 
 def _released_tags(inputs: SweepInputs) -> dict[str, str]:
-    """Return service → tag of its last release, where a page is expected to contain it."""
+    """Return service → tag of the release that runs, where a page is expected to contain it."""
     names = {
         service
         for service, endpoint in inputs.environment.pages()
         if service and "{tag}" in (endpoint.text or "")
     }
-    releases = gather(**{name: partial(inputs.release, name) for name in names})
-    return {
-        name: each.tag
-        for name, each in releases.items()
-        if isinstance(each, ReleaseRecord) and each.tag
-    }
+    found = gather(**{name: partial(_expected_tag, inputs, name) for name in names})
+    return {name: tag for name, tag in found.items() if isinstance(tag, str) and tag}
+
+
+def _expected_tag(inputs: SweepInputs, name: str) -> str:
+    """The tag that the service's pages should show, or "" if any.
+
+    That of the last release, or of a later healthy deployment that has no record.
+    """
+    release = inputs.release(name)
+    other = try_call(partial(inputs.other_deployment, name)) if release else None
+    if not isinstance(other, OtherDeployment):
+        return (release.tag or "") if release else ""
+    revision = inputs.running_revision(name)
+    container = inputs.environment.services[name].container
+    found = revision.container(container) if revision else None
+    return image_tag(str(found.get("image", ""))) if found else ""

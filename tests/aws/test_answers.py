@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from ops.terraform import state_locks
 
 ARN = "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/1"
 Call = Callable[[session.AwsSession], object]
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 GROUP = LogGroupRef("g", "us-east-1", "123456789012")
 CALLS: dict[str, Call] = {
     "session.identity": session.identity,
@@ -72,6 +74,7 @@ CALLS: dict[str, Call] = {
     "ecs_tasks.execute_command": lambda cloud: ecs_tasks.execute_command(
         cloud, "main", "a", "web", "ls"
     ),
+    "iam.service_updates": lambda cloud: iam.service_updates(cloud, "main", "web", SINCE),
     "iam.denied_actions": lambda cloud: iam.denied_actions(
         cloud, "arn:aws:iam::123456789012:role/web", ["ssmmessages:OpenDataChannel"]
     ),

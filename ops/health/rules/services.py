@@ -10,6 +10,7 @@ from ops.core.findings import Evidence, Finding, Unknown
 from ops.core.text import format_count, short_digest
 from ops.ecs.rules.image_match import image_mismatch
 from ops.health.model import Check, CheckKey, Kind
+from ops.health.rules.deployments import OtherDeployment
 from ops.state.model import ReleaseRecord
 
 
@@ -18,7 +19,8 @@ class ServiceFacts:
     """Facts about one service.
 
     `latest`: the family's newest ACTIVE revision. `release`: the newest record of a successful
-    release, or None. `stopped`: causes of stopped tasks, read only if the service is unhealthy.
+    release, or None. `other`: the deployment that runs instead of it, if it is healthy and has no
+    record. `stopped`: causes of stopped tasks, read only if the service is unhealthy.
     """
 
     name: str
@@ -31,6 +33,7 @@ class ServiceFacts:
     stopped: tuple[Finding, ...] = ()
     cluster: str = ""
     aws: str = "aws"
+    other: OtherDeployment | Unknown | None = None
 
 
 def cluster(name: str, status: str | None) -> Check:
@@ -96,6 +99,15 @@ def is_unhealthy(state: ServiceState, tasks: Sequence[TaskState] | Unknown) -> b
     unhealthy = not isinstance(tasks, Unknown) and any(task.health == "UNHEALTHY" for task in tasks)
     unfinished = any(each.failed or each.rollout_state == "FAILED" for each in state.deployments)
     return state.running < state.desired or unhealthy or unfinished
+
+
+def runs_other_image(facts: ServiceFacts) -> bool:
+    """Whether running tasks have another image than the last recorded release."""
+    release, tasks = facts.release, facts.tasks
+    if not isinstance(release, ReleaseRecord) or isinstance(tasks, Unknown):
+        return False
+    wrong = image_mismatch(tasks, facts.container, release.digest or None, 0)
+    return isinstance(wrong, str)
 
 
 def _tasks(facts: ServiceFacts, state: ServiceState) -> Check:
@@ -190,6 +202,10 @@ def _image(facts: ServiceFacts, state: ServiceState) -> Check:
             f"{tag} {short_digest(digest or '')}",
             service=facts.name,
         )
+    if isinstance(facts.other, Unknown):
+        return Check.unread(key, facts.other, service=facts.name)
+    if facts.other is not None and len(digests) == 1 and None not in digests:
+        return _image_of_other(facts, key, facts.other, next(iter(digests)) or "", tag)
     runs = _other_running_tag(
         facts.tasks, facts.container, digest
     )  # deploying it changes nothing: it is proved and recorded
@@ -206,6 +222,18 @@ def _image(facts: ServiceFacts, state: ServiceState) -> Check:
         fix,
     )
     return Check(key, "failed", detail, "not the release", service=facts.name, finding=found)
+
+
+def _image_of_other(
+    facts: ServiceFacts, key: CheckKey, other: OtherDeployment, digest: str, released: str
+) -> Check:
+    """The image of a healthy deployment that no record has: whose it is, without advice."""
+    assert not isinstance(facts.tasks, Unknown)
+    runs = _other_running_tag(facts.tasks, facts.container, None)
+    named = f"{runs} ({short_digest(digest)})" if runs else short_digest(digest)
+    detail = f"every task has {named}, {other}; the last recorded release is {released}"
+    value = f"{runs or '?'} {short_digest(digest)} unrecorded"
+    return Check(key, "ok", detail, value, service=facts.name)
 
 
 def _other_running_tag(tasks: Sequence[TaskState], container: str, but: str | None) -> str:
