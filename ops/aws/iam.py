@@ -69,7 +69,7 @@ def _updates_of(
 
 
 def _detail(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The call itself, which LookupEvents returns as JSON text; empty if it is none."""
+    """The call itself, which LookupEvents returns as JSON text; empty if unreadable."""
     try:
         found = json.loads(event.get("CloudTrailEvent") or "{}")
     except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -103,8 +104,11 @@ class CacheCheck:
     @property
     def text(self) -> str:
         lines = [page.as_text() for page in self.pages]
-        old = any(page.proof.state == edge_proof.STALE or page.before for page in self.pages)
-        return "\n".join([*lines, "next: inv cdn.invalidate"] if old and not self.ok else lines)
+        old = [page for page in self.pages if page.proof.state == edge_proof.STALE or page.before]
+        paths = dict.fromkeys(page.path for page in old if not page.ok)
+        if paths:
+            lines.append(f"next: inv cdn.invalidate --paths {shlex.quote(','.join(paths))}")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)

@@ -236,8 +236,12 @@ def _final_ending(context: DeployContext) -> Ending:
     """
     if context.request.no_wait and service_changed(context):
         return _started(context)
+    environment = context.platform.settings.environment
     finding = verify.still_unhealthy(
-        context.answers_after or (), context.facts.answers, context.name
+        context.answers_after or (),
+        context.facts.answers,
+        context.name,
+        environment.site or environment.alb or "",
     )
     if finding:
         context.findings.append(finding)

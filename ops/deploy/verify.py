@@ -129,7 +129,8 @@ def verify_endpoints(
         return answers, None
     ours = health_endpoints.broken_by_us(before, answers)
     if ours:
-        summary = f"{format_count(len(ours), 'endpoint')} healthy before, unhealthy now"
+        count = f"{format_count(len(ours), 'endpoint')} healthy before, unhealthy now"
+        summary = health_endpoints.with_pages(count, ours, address)
         return answers, health_endpoints.finding(ours, "endpoint_unhealthy", summary, name)
     return answers, None
 
@@ -171,11 +172,12 @@ def stale_finding(stale: Mapping[str, EdgeProof]) -> Finding:
 
 
 def still_unhealthy(
-    answers: tuple[Answer, ...], before: health_endpoints.Answers, name: str
+    answers: tuple[Answer, ...], before: health_endpoints.Answers, name: str, address: str
 ) -> Finding | None:
     """The finding for endpoints that were unhealthy before and still are."""
     unhealthy = [answer for answer in answers if not answer.healthy]
     if not unhealthy or isinstance(before, Unknown):
         return None
-    summary = f"{format_count(len(unhealthy), 'endpoint')} unhealthy, before and after"
+    count = f"{format_count(len(unhealthy), 'endpoint')} unhealthy, before and after"
+    summary = health_endpoints.with_pages(count, unhealthy, address)
     return health_endpoints.finding(unhealthy, "unhealthy_before", summary, name)

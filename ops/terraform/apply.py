@@ -112,7 +112,9 @@ class SavedPlanChange:
         saved = plan_files.load(workspace.tf)
         _check_applicable(workspace, saved)
         contents = read_plan(workspace, saved.file)
-        planned = TerraformPlan(saved, contents, workspace.platform.settings.name)
+        settings = workspace.platform.settings
+        by_ecs = settings.environment.rollout == "ecs"
+        planned = TerraformPlan(saved, contents, settings.name, deploys_revisions=by_ecs)
         return cls(workspace, planned, allowed, wait_s, health)
 
     @property

@@ -52,20 +52,27 @@ class WantsInit(TerraformError):
 
 
 class LockHeld(Refused):
-    """The state is locked, so Terraform has done nothing; exit code 3."""
+    """The state is locked, so Terraform has done nothing; exit code 3.
+
+    `lock` is None if it was lost in a race, and its owner released it before it could be read.
+    """
 
     untouched = True
 
-    def __init__(self, what: str, lock: StateLock) -> None:
+    def __init__(self, what: str, lock: StateLock | None) -> None:
         super().__init__(
             what,
-            lock.describe(),
+            lock.describe() if lock else "another run took it first, and has released it since",
             "wait for it (--lock-wait 10m), or see: inv tf.locks; if its owner is dead: "
             "inv tf.unlock",
         )
         self.lock = lock
 
 
+# the answers of S3 and DynamoDB to a conditional write that another one preceded
+_LOST_RACE = re.compile(
+    r"PreconditionFailed|ConditionalRequestConflict|ConditionalCheckFailed(Exception)?"
+)
 _Translator = Callable[[str, Diagnostic, TerraformLocation], OpsError]
 
 
@@ -76,7 +83,7 @@ def translate_error(what: str, output: str, location: TerraformLocation) -> OpsE
     ]
     text = "\n".join(each for _, each in errors)
     lock = lock_from_error(text)
-    if lock and "acquiring the state lock" in text:
+    if "acquiring the state lock" in text and (lock or _LOST_RACE.search(text)):
         return LockHeld(f"{what}: the state is locked", lock)
     for pattern, translate in _TRANSLATORS:
         match = next((error for error, each in errors if pattern.search(each)), None)

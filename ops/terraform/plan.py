@@ -42,6 +42,7 @@ class TerraformPlan:
     contents: PlanDocument
     environment: str
     targeted: bool = False
+    deploys_revisions: bool = False  # deploys change the services' revisions outside of Terraform
 
     exit_code: ClassVar[int] = 0
 
@@ -51,7 +52,7 @@ class TerraformPlan:
 
     @cached_property
     def drift(self) -> tuple[ResourceChange, ...]:
-        return plan_diff.drift(self.contents)
+        return plan_diff.drift(self.contents, deploys_revisions=self.deploys_revisions)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -182,7 +183,9 @@ def plan(
         images,
     )
     plan_files.save_metadata(saved)
-    return TerraformPlan(saved, contents, workspace.platform.settings.name, bool(targets))
+    settings = workspace.platform.settings
+    by_ecs = settings.environment.rollout == "ecs"
+    return TerraformPlan(saved, contents, settings.name, bool(targets), by_ecs)
 
 
 def _read_or_discard(workspace: TerraformWorkspace, file: Path) -> PlanDocument:

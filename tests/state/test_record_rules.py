@@ -103,6 +103,13 @@ def test_whether_ecr_still_has_it(images: list[Image] | None, expected: bool | N
     assert rows([record("a")], images)[0].in_ecr is expected
 
 
+def test_an_image_that_was_never_pushed_is_not_gone_from_ecr() -> None:
+    """A build that failed has no digest, so ECR cannot have lost it."""
+    failed = replace(record("b", "failed"), digest=None)
+    (row,) = rows([failed], [])
+    assert row.in_ecr is None and "no longer in ECR" not in table([row], None)[1]
+
+
 def test_what_runs_is_always_marked() -> None:
     """A failed rollout that was kept, an image that only ECS knows, and both images while tasks
     differ: each has a current row.

@@ -34,6 +34,17 @@ HELD = (
 )
 
 
+RACES = (
+    "operation error S3: PutObject, https response error StatusCode: 412, api error "
+    "PreconditionFailed: At least one of the pre-conditions you specified did not hold\n"
+    "unexpected end of JSON input",
+    "operation error S3: PutObject, StatusCode: 409, api error ConditionalRequestConflict: x\n"
+    "operation error S3: GetObject, StatusCode: 404, NoSuchKey",
+    "operation error DynamoDB: PutItem, ConditionalCheckFailedException: The conditional request "
+    "failed\nUnable to retrieve item from DynamoDB table",
+)
+
+
 def line(summary: str, detail: str = "", severity: str = "error", code: str = "") -> str:
     """A `diagnostic` line of `-json`."""
     found = {
@@ -271,7 +282,7 @@ def test_the_owner_of_a_held_lock_is_known() -> None:
     lines.
     """
     error = translate_error("terraform plan", line("Error acquiring the state lock", HELD), WHERE)
-    assert isinstance(error, LockHeld) and error.exit_code == 3
+    assert isinstance(error, LockHeld) and error.lock and error.exit_code == 3
     assert (error.lock.id, error.lock.who, error.lock.command) == (
         "8f3c2a7e-1111",
         "ana@laptop",
@@ -350,3 +361,18 @@ def test_only_what_a_person_wants_to_see_is_told_while_it_runs() -> None:
     assert progress_text('{"type": "refresh_start", "@message": "refreshing"}') is None
     assert progress_text("plain text") is None
     assert lock_from_error("nothing here") is None
+
+
+@pytest.mark.parametrize("detail", RACES)
+def test_a_lock_lost_in_a_race_is_a_held_lock(detail: str) -> None:
+    """Its owner released it before Terraform could read it: refused, and `--lock-wait` waits."""
+    error = translate_error("terraform plan", line("Error acquiring the state lock", detail), WHERE)
+    assert isinstance(error, LockHeld) and error.lock is None and error.untouched
+    assert error.why == "another run took it first, and has released it since"
+    assert "--lock-wait" in error.next
+
+
+def test_an_error_without_a_race_is_no_held_lock() -> None:
+    """Denied access to the lock's object stays an error of its own."""
+    denied = line("Error acquiring the state lock", "StatusCode: 403, api error AccessDenied")
+    assert not isinstance(translate_error("terraform plan", denied, WHERE), LockHeld)

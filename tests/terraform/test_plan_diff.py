@@ -227,6 +227,54 @@ def test_drift_is_told_from_intent() -> None:
     assert changes(found) == ()
 
 
+@pytest.mark.parametrize(
+    ("address", "before", "after", "deploys", "fields"),
+    [
+        ("aws_ecs_service.web", {"task_definition": "w:1"}, {"task_definition": "w:2"}, True, []),
+        (
+            "aws_ecs_service.web",
+            {"task_definition": "w:1", "desired_count": 2},
+            {"task_definition": "w:2", "desired_count": 5},
+            True,
+            ["desired_count"],
+        ),
+        (
+            "aws_ecs_service.web",
+            {"task_definition": "w:1"},
+            {"task_definition": "w:2"},
+            False,
+            ["task_definition"],
+        ),
+        (
+            "aws_db_instance.db",
+            {"latest_restorable_time": "2026-01-01T00:00:00Z"},
+            {"latest_restorable_time": "2026-01-01T00:05:00Z"},
+            False,
+            [],
+        ),
+        (
+            "aws_db_instance.db",
+            {"latest_restorable_time": "2026-01-01T00:00:00Z", "instance_class": "db.t3.micro"},
+            {"latest_restorable_time": "2026-01-01T00:05:00Z", "instance_class": "db.t3.large"},
+            False,
+            ["instance_class"],
+        ),
+    ],
+)
+def test_drift_can_be_zero(
+    address: str,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    deploys: bool,
+    fields: list[str],
+) -> None:
+    """What AWS computes, and the revision that a deploy sets, are no drift; all else still is."""
+    found = parsed(drift=(resource(address, ["update"], before, after),))
+    rows = drift(found, deploys_revisions=deploys)
+    assert [field.name for row in rows for field in row.fields] == fields
+    assert len(rows) == bool(fields)
+
+
 def test_the_image_that_a_plan_leads_to() -> None:
     """Read from the JSON string in the plan. No image is not the same as one that only the apply
     will tell.

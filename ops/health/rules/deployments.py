@@ -79,7 +79,8 @@ def _maker(
 def _names(update: ServiceUpdate, arn: str) -> bool:
     """Whether a call set this revision, by ARN, `family:revision`, family, or none."""
     wanted, named = TaskDefinitionArn(arn), TaskDefinitionArn(update.revision)
-    return named.label in ("", wanted.label, wanted.family)
+    same = named.family == wanted.family and named.revision in (None, wanted.revision)
+    return not update.revision or same
 
 
 def _is_older(arn: str, than: str) -> bool:

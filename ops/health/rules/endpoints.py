@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ops.core.findings import Evidence, Finding, Unknown
 from ops.http.facts import Answer
 
+_MAX_NAMED = 3
 Answers = tuple[Answer, ...] | Unknown
 
 
 def endpoint_finding(answer: Answer) -> str:
     return f"{answer.status or 'no answer'}" + (f" ({answer.problem})" if answer.problem else "")
+
+
+def with_pages(summary: str, answers: Sequence[Answer], address: str) -> str:
+    """The summary, with each request and its answer; at most three are named."""
+    named = [
+        f"GET {address.rstrip('/')}{answer.path}: {endpoint_finding(answer)}"
+        for answer in answers[:_MAX_NAMED]
+    ]
+    more = len(answers) - len(named)
+    return f"{summary}: {'; '.join([*named, *([f'and {more} more'] if more else [])])}"
 
 
 def broken_by_us(before: Answers, after: Iterable[Answer]) -> tuple[Answer, ...]:

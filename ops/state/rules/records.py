@@ -36,10 +36,10 @@ class ReleaseRow:
     `at`: when it was deployed, pushed to ECR, or its first task started (`dated`; ISO 8601,
     UTC).
 
-    `in_ecr`: None if ECR could not be read. `current`: tasks of the service run it now; None if
-    they could not be read. `recorded`: None if records could not be read; then `commit`, `by`
-    and `verdict` are None, too. `kind`: deploy, restart or rollback; None without a record, or if
-    the record does not state it.
+    `in_ecr`: None if ECR could not be read, or if nothing was pushed (`digest` is empty).
+    `current`: tasks of the service run it now; None if they could not be read. `recorded`: None if
+    records could not be read; then `commit`, `by` and `verdict` are None, too. `kind`: deploy,
+    restart or rollback; None without a record, or if the record does not state it.
     """
 
     tag: str
@@ -286,7 +286,7 @@ def _recorded_row(record: ReleaseRecord, known: Container[str] | None) -> Releas
         record.at or "",
         record.verdict or "",
         current=False,
-        in_ecr=None if known is None else digest in known,
+        in_ecr=digest in known if known is not None and digest else None,
         recorded=True,
         schema_revision=record.schema_revision or None,
         subject=redacted(record.subject or ""),

@@ -8,7 +8,7 @@ outside of Terraform.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ops.core.text import format_count
@@ -47,6 +47,13 @@ _ACTIONS: Mapping[tuple[str, ...], Action] = {
     ("no-op",): "adopt",  # dropped unless it also imports
 }
 _READ = ("read",)
+# attributes that AWS sets by itself: they differ at each refresh, whatever the configuration says
+_COMPUTED: Mapping[str, frozenset[str]] = {
+    "aws_db_instance": frozenset({"latest_restorable_time"}),
+    "aws_cloudfront_distribution": frozenset(
+        {"etag", "in_progress_validation_batches", "last_modified_time", "status"}
+    ),
+}
 _KNOWN_WORDS = frozenset({"no-op", "create", "read", "update", "delete", "forget"})
 _SYMBOLS: Mapping[Action, str] = {
     "adopt": "<",
@@ -186,10 +193,25 @@ def changes(plan: PlanDocument) -> tuple[ResourceChange, ...]:
     return tuple(sorted(found, key=lambda each: (_ORDER.index(each.action), each.address)))
 
 
-def drift(plan: PlanDocument) -> tuple[ResourceChange, ...]:
-    """Return changes made outside of Terraform; cosmetic differences are left out."""
+def drift(plan: PlanDocument, *, deploys_revisions: bool = False) -> tuple[ResourceChange, ...]:
+    """Return changes made outside of Terraform.
+
+    Cosmetic differences are left out, and attributes that AWS computes by itself. With
+    `deploys_revisions`, so is the revision of an ECS service, which every deploy changes.
+    """
     found = (_resource_change(each) for each in plan.resource_drift)
-    return tuple(each for each in found if each and (each.fields or each.action != "update"))
+    real = (_without_expected(each, deploys_revisions) for each in found if each)
+    return tuple(each for each in real if each.fields or each.action != "update")
+
+
+def _without_expected(change: ResourceChange, deploys_revisions: bool) -> ResourceChange:
+    """The change without attributes that differ at every refresh."""
+    if change.action != "update":
+        return change
+    expected = _COMPUTED.get(change.type, frozenset())
+    if deploys_revisions and change.type == SERVICE:
+        expected = expected | {"task_definition"}
+    return replace(change, fields=tuple(e for e in change.fields if e.name not in expected))
 
 
 def _resource_change(resource: PlannedResource) -> ResourceChange | None:
