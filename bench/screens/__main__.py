@@ -103,8 +103,8 @@ def _broken_tasks() -> None:
 
 def _shows_both(terminal: EmulatedTerminal) -> None:
     """Wait until new tasks run, and old ones are there still."""
-    terminal.wait_for(lambda text: "initial" in text and "RUNNING       initial" in text, 120)
-    terminal.watch(1.0)
+    terminal.wait_for("2/2 running", 120)
+    terminal.watch(2.5)
 
 
 _DEPLOY = ("backend.deploy", "--skip", "tests")

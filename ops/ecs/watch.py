@@ -382,15 +382,16 @@ class DeploymentWatch:
 
         Returns whether either was read.
         """
-        if targets := self.try_spend("targets", polling.TARGETS_COST):
-            self.targets = self.try_read("targets", self.observer.targets, self.targets)
         ours = [task.status for task in self.tasks if task.started_by == self.id]
         starting = not ours or any(status != "RUNNING" for status in ours)
         wanted = self.follow or (self.display.is_live and starting)
-        if tasks := self.try_spend("tasks", polling.TASKS_COST) or (
-            wanted and "tasks" in self.pending_reads
-        ):
-            self.pending_reads -= {"tasks"}
+        urgent = {"tasks"} if wanted else set()
+        urgent |= {"targets"} if wanted and self.display.is_live else set()
+        urgent &= self.pending_reads
+        self.pending_reads -= urgent
+        if targets := "targets" in urgent or self.try_spend("targets", polling.TARGETS_COST):
+            self.targets = self.try_read("targets", self.observer.targets, self.targets)
+        if tasks := "tasks" in urgent or self.try_spend("tasks", polling.TASKS_COST):
             self.tasks = self.try_read("tasks", self.observer.running, self.tasks)
         return self.read_traffic(service) or targets or tasks
 

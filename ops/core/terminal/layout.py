@@ -36,12 +36,13 @@ def fitted(text: str, stream: Any) -> str:
     width, colour = width_of(stream), wants_colour(stream)
     if width is None and not colour:
         return text
-    lines = [
-        part
-        for line in text.split("\n")
-        for part in wrapped(_duration_to_the_right(line, width), width)
-    ]
+    lines = [part for line in text.split("\n") for part in arranged(line, width)]
     return "\n".join(map(painted, lines) if colour else lines)
+
+
+def arranged(line: str, width: int | None) -> Iterator[str]:
+    """A line as it is printed on so many columns: wrapped, a step's time at the right margin."""
+    return wrapped(_duration_to_the_right(line, width), width)
 
 
 def wrapped(line: str, width: int | None) -> Iterator[str]:

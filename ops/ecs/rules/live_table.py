@@ -13,6 +13,7 @@ from datetime import datetime
 
 from ops.aws.facts import Alarm, Event, ServiceState, Target, TaskState
 from ops.core import ui
+from ops.core.terminal import layout
 from ops.core.terminal.layout import cut
 from ops.core.terminal.live_screen import PAINTED, Line
 from ops.core.text import format_age, format_duration
@@ -75,7 +76,8 @@ def lines(live: LiveState, width: int, height: int) -> list[Line]:
     events = _events(live, 6 if room >= 24 else 3)
     tasks = _tasks(live, width, room - len(facts) - len(notes) - len(logs) - len(events))
     room -= len(facts) + len(notes) + len(logs) + len(events) + len(tasks)
-    earlier = live.earlier[-(room - 1) :] if room > 1 else ()
+    arranged = [part for line in live.earlier for part in layout.arranged(line, width)]
+    earlier = arranged[-(room - 1) :] if room > 1 else []
     found: list[Line] = [
         _title(live, width),
         *(((text, PAINTED),) for text in earlier),

@@ -125,12 +125,21 @@ def _task_table(screen: ServiceScreen, width: int) -> list[ScreenLine]:
             task.id[:12],
             f":{task.task_definition.rsplit(':', 1)[-1]}",
             task.status,
-            (task.health or "-").lower(),
+            _task_health(screen, task),
             _age(task.created_at, screen.at),
             task.address or "-",
         )
         rows.append(ScreenLine(_row(cells, width), _task_style(task)))
     return rows
+
+
+def _task_health(screen: ServiceScreen, task: TaskState) -> str:
+    """The health of the task's containers; where ECS does not check them, its target's state."""
+    groups = () if isinstance(screen.targets, Unknown) else screen.targets
+    states = [each.state for group in groups for each in group.targets if each.id == task.address]
+    if task.health in ("HEALTHY", "UNHEALTHY") or not task.address or not states:
+        return (task.health or "-").lower()
+    return next((state for state in states if state != "healthy"), "healthy")
 
 
 def _task_style(task: TaskState) -> str:
