@@ -18,6 +18,7 @@ from bench.screens.painter import DARK, LIGHT, Painter, Theme
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "screens"
+_FAULTS = ("page-500", "tasks-unhealthy")
 _CRASH = 'raise SystemExit("boom: no such setting DATABASE_URL")\n'
 _SLOW = "import time\ntime.sleep(4)\n"
 
@@ -79,14 +80,22 @@ def _mended(text: str) -> str:
 
 
 def _slow() -> None:
+    _mend()
     _commit("Tell how many projects there are", lambda text: _SLOW + _mended(text))
 
 
 def _crashing() -> None:
+    _mend()
     _commit("Read the database's address from DATABASE_URL", lambda text: _CRASH + _mended(text))
 
 
+def _mend() -> None:
+    for fault in _FAULTS:
+        _inv("sandbox.mend", fault)
+
+
 def _healthy() -> None:
+    _mend()
     _commit("Start without a pause", _mended)
     _inv("backend.deploy", "--skip", "tests")
 
@@ -97,7 +106,7 @@ def _broken_page() -> None:
 
 
 def _broken_tasks() -> None:
-    _inv("sandbox.mend", "page-500")
+    _healthy()
     _inv("sandbox.break", "tasks-unhealthy")
 
 

@@ -158,6 +158,15 @@ EVENTS = (
 )
 
 
+def test_events_in_turns_are_folded():
+    """ECS reports task by task; the same happened to both."""
+    turns = (EVENTS[5], EVENTS[6]) * 3
+    folded = [
+        str(each) for each in fold_events(Event(str(n), at(n), m) for n, m in enumerate(turns))
+    ]
+    assert folded == ["3 targets removed", "6 tasks draining"]
+
+
 def test_events_are_folded():
     """Neighbours that say the same are one line with their sum, and ids are short."""
     folded = [

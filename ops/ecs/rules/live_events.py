@@ -14,6 +14,7 @@ from ops.core.text import format_count
 _SERVICE = re.compile(r"^\(service [^)]+\) (?=\S)")
 _TARGET_GROUP = re.compile(r"arn:[\w-]+:elasticloadbalancing:[\w:-]*:targetgroup/([\w-]+)/\w+")
 _LONG_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
+_CLOSE = 3  # events that an equal one is looked for among
 _COUNTED = (  # what ECS says, the noun that it counts, and what happened
     (re.compile(r"^registered (\d+) targets? in (\(target-group [^)]+\))"), "target", "registered"),
     (re.compile(r"^deregistered (\d+) targets? in (\(target-group [^)]+\))"), "target", "removed"),
@@ -48,13 +49,15 @@ def event_text(message: str) -> str:
 
 
 def fold_events(events: Iterable[Event]) -> list[FoldedEvent]:
-    """Join neighbours that say the same, oldest first; their numbers add up."""
+    """Join those that say the same and are close together, oldest first; their numbers add up."""
     found: list[FoldedEvent] = []
     for event in events:
         new = _parse(event)
-        last = found[-1] if found else None
-        if last and (last.text, last.noun, last.where) == (new.text, new.noun, new.where):
-            found[-1] = replace(last, at=new.at, count=last.count + new.count)
+        for place in range(len(found) - 1, max(len(found) - 1 - _CLOSE, -1), -1):
+            old = found[place]
+            if (old.text, old.noun, old.where) == (new.text, new.noun, new.where):
+                found[place] = replace(old, at=new.at, count=old.count + new.count)
+                break
         else:
             found.append(new)
     return found
