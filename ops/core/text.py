@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ops.core.errors import Interrupted, OpsError
 from ops.core.redaction.redact import one_line
 
@@ -55,6 +57,14 @@ def short_commit(commit: str) -> str:
 def short_digest(digest: str) -> str:
     """The first 12 digits of an image digest, after `sha256:`."""
     return digest[:19]
+
+
+_LONG_ID = re.compile(r"(?<![\w/])(sha256:)?([0-9a-f]{12})(?:[0-9a-f]{20}|[0-9a-f]{52})(?!\w)")
+
+
+def short_ids(text: str) -> str:
+    """The text with task ids and digests cut to 12 digits, which every option accepts."""
+    return _LONG_ID.sub(r"\1\2", text)
 
 
 def format_timestamp(iso: str) -> str:

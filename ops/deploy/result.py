@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from ops.aws.facts import Image, TaskDefinition, image_tag
 from ops.core import findings
 from ops.core.errors import Refused
 from ops.core.findings import Verdict
-from ops.core.text import format_duration, short_digest
+from ops.core.text import format_duration, short_digest, short_ids
 from ops.deploy.context import DeployContext
 from ops.ecs.display import first_reason
 from ops.ecs.rules.task_definition_diff import task_definition_diff
@@ -73,11 +74,11 @@ class DeployResult:
         lines += [f"  cause    {text}" for text in self._causes()]
         lines += [f"  next     {text}" for text in self._next_lines()]
         if self.verdict in _FAILED:
-            lines.append(f"  next     {_DIAGNOSE}")
+            lines.append(f"  next     {' · '.join([*self._logs(), _DIAGNOSE])}")
         if context.scaled_to_zero:
             lines.append(f"  not checked: {context.scaled_to_zero.summary}")
         lines.extend(context.health.lines(_made_by(context)) if context.health else ())
-        return "\n".join(lines)
+        return short_ids("\n".join(lines))
 
     def _serving(self) -> str:
         """What serves after a rollback that succeeded."""
@@ -108,7 +109,13 @@ class DeployResult:
         if self.verdict not in _FAILED or found is None or found.cause == "not_completed":
             return [why] if why else []
         reason = f"{found.cause}: {first_reason(found)}"
-        return [reason] if why in reason or found.summary in why else [reason, why]
+        known = why in reason or found.summary in why or bool(_codes(reason) & _codes(why))
+        return [reason] if known else [reason, why]
+
+    def _logs(self) -> list[str]:
+        """The command that prints the log of the first task that failed."""
+        fixes = [command for each in self.context.findings for command in each.fix]
+        return [each for each in fixes if f"{self.context.name}.logs " in each][:1]
 
     @property
     def document(self) -> dict[str, Any]:
@@ -137,6 +144,11 @@ class DeployResult:
             ],
             "task_definition_changes": _task_definition_changes(context),
         }
+
+
+def _codes(text: str) -> set[str]:
+    """The codes of stop reasons in a text, such as ECS-ESSENTIAL."""
+    return set(re.findall(r"\b[A-Z]+(?:-[A-Z]+)+\b", text))
 
 
 def _image_of(revision: TaskDefinition, container: str) -> str:

@@ -18,6 +18,7 @@ from ops.aws.facts import Deployment, Event, ServiceState, Target, TaskState
 from ops.core import ui
 from ops.core.findings import Finding
 from ops.core.invocation import invocation
+from ops.core.text import short_ids
 from ops.ecs.rules.live_events import event_text
 from ops.ecs.watch import NO_OPTIONS, NO_TRAFFIC, TrafficState, WatchOptions
 
@@ -32,7 +33,7 @@ def clean(text: str) -> str:
 
 def finding_lines(finding: Finding) -> Iterator[str]:
     """Format a finding: summary, confidence, evidence, and commands to run."""
-    yield f"{finding.summary} [{finding.cause}, {finding.confidence}]"
+    yield f"{short_ids(finding.summary)} [{finding.cause}, {finding.confidence}]"
     for (source, text), times in folded(
         (each.source, each.text, each.count) for each in finding.evidence
     ):

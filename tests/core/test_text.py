@@ -82,3 +82,20 @@ def test_a_subclass_is_sent_as_its_base() -> None:
         pass
 
     assert error_kind(LockLost("a")) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("long", "expected"),
+    [
+        (f"task {'ab' * 16}: ended", "task abababababab: ended"),
+        (f"has sha256:{'01' * 32}", "has sha256:010101010101"),
+        (
+            f"arn:aws:ecs:us-east-1:1:task/c/{'ab' * 16}",
+            f"arn:aws:ecs:us-east-1:1:task/c/{'ab' * 16}",
+        ),
+        ("commit 0123456789abcdef", "commit 0123456789abcdef"),
+    ],
+)
+def test_ids_and_digests_have_twelve_digits(long: str, expected: str) -> None:
+    """Those of tasks and images; inside an ARN they stay whole."""
+    assert text.short_ids(long) == expected
