@@ -49,6 +49,36 @@ def test_a_bake_is_no_finding_however_long_it_takes() -> None:
     assert causes(found) == [] and "bakes" in found.rollouts[0]
 
 
+LOCK = {
+    "name": "backend",
+    "owner": "ada",
+    "host": "laptop",
+    "reason": "deploy abc1234",
+    "expired": False,
+    "text": "",
+}
+
+
+def verifying(lock: dict[str, Any]) -> dict[str, Any]:
+    """A completed rollout that is not recorded yet, and a lock."""
+    documents = world()
+    finding = Finding("not_the_release", "backend: another image runs", "certain")
+    check = CHECK | {"name": "backend image", "kind": "image", "finding": as_document(finding)}
+    documents["sweep"] = {"healthy": False, "checks": [check]}
+    documents["locks"] = [lock]
+    return documents
+
+
+def test_a_run_that_still_verifies_is_no_finding() -> None:
+    found = find(verifying(LOCK))
+    assert causes(found) == [] and "ada on laptop holds its lock" in found.rollouts[0]
+
+
+@pytest.mark.parametrize("change", [{"name": "frontend"}, {"expired": True}])
+def test_another_lock_excuses_nothing(change: dict[str, Any]) -> None:
+    assert "not_the_release" in causes(find(verifying(LOCK | change)))
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.checkout import Checkout
+from tests.deploy import deploying as world
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -44,3 +45,37 @@ def test_the_cause_of_a_fault_comes_first(platform: Checkout, fault: str, cause:
     first = found["findings"][0]
     assert first["cause"] == cause and first["explained_by"] == "" and first["evidence"]
     assert first["fix"]
+
+
+def test_a_deploy_and_a_rollback_are_no_finding(platform: Checkout) -> None:
+    """While new tasks start, when the deploy has ended, and after a rollback."""
+    world.commit(platform, {"backend/NOTE": "one"}, "Release one")
+    assert platform.inv("backend.deploy", "--skip", "tests").returncode == 0
+    world.commit(platform, {"backend/NOTE": "two"}, "Release two")
+    deploy = world.start(platform, "backend.deploy", "--skip", "tests")
+    world.read_until(deploy, "  deployment ecs-svc/")
+    during = troubleshoot(platform)
+    deploy.communicate(timeout=120)
+    assert deploy.returncode == 0
+    assert during["findings"] == []
+    assert troubleshoot(platform)["findings"] == []
+    assert platform.inv("backend.rollback", "--yes").returncode == 0
+    assert troubleshoot(platform)["findings"] == []
+
+
+def test_a_saved_incident_is_replayed(platform: Checkout) -> None:
+    """`--save` and `--from`: the same causes in the same order, without the platform."""
+    assert platform.inv("sandbox.break", "image-missing").returncode == 0
+    folder = platform.root / "incident"
+    live = troubleshoot(platform, "troubleshoot.tasks", "--save", str(folder))
+    replayed = troubleshoot(platform, "troubleshoot.tasks", "--from", str(folder))
+    assert replayed["findings"] == live["findings"] != []
+
+
+def test_a_fix_is_planned_run_and_the_cause_is_gone(platform: Checkout) -> None:
+    assert platform.inv("sandbox.break", "database-stopped").returncode == 0
+    done = platform.inv("troubleshoot.all", "--fix", "--yes", "--json")
+    found = json.loads(done.stdout)
+    [fix] = found["fixes"]
+    assert fix["cause"] == "database_stopped" and fix["exit_code"] == 0 and fix["gone"] is True
+    assert "database_stopped" not in [each["cause"] for each in found["findings"]]

@@ -1,4 +1,4 @@
-"""Rollouts in progress in which nothing has failed: what checks report of them is expected."""
+"""Rollouts and runs in progress in which nothing failed: what checks report is expected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,29 @@ def normal_rollout(incident: Incident, service: ServiceFact) -> str:
     return f"{service.name}: deployment {primary.id} {what} for {took}: {running}"
 
 
+def run_at_work(incident: Incident, service: ServiceFact) -> str:
+    """Describe the run of this tool that holds the service's lock, or "" without one.
+
+    Between the end of a rollout and its record, the run still verifies it. "" too if a task of the
+    newest deployment has failed.
+    """
+    state = service.state
+    primary = state.primary if isinstance(state, ServiceState) else None
+    if primary is None or primary.failed or primary.rollout_state == "FAILED":
+        return ""
+    if isinstance(service.stopped, Unknown) or service.recent_stops:
+        return ""
+    for lock in incident.content("locks") or ():
+        if lock["name"] == service.name and not lock["expired"]:
+            who = f"{lock['owner']} on {lock['host']}"
+            return f"{service.name}: {who} holds its lock ({lock['reason']}); nothing failed"
+    return ""
+
+
 def normal_rollouts(incident: Incident) -> dict[str, str]:
-    """Service → the description of its normal rollout."""
-    found = {each.name: normal_rollout(incident, each) for each in incident.services}
+    """Service → the description of its normal rollout, or of the run that works on it."""
+    found = {
+        each.name: normal_rollout(incident, each) or run_at_work(incident, each)
+        for each in incident.services
+    }
     return {name: text for name, text in found.items() if text}
