@@ -45,6 +45,8 @@ CALLS: dict[str, Call] = {
     "cloudfront.open_invalidations": lambda cloud: cloudfront.open_invalidations(cloud, "E1"),
     "cloudfront.newest_invalidation": lambda cloud: cloudfront.newest_invalidation(cloud, "E1"),
     "autoscaling.scalable_target": lambda cloud: autoscaling.scalable_target(cloud, "main", "web"),
+    "elb.rule_weights": lambda cloud: elb.rule_weights(cloud, "arn:rule/1"),
+    "logs.alarms": lambda cloud: logs.alarms(cloud, ["errors"]),
     "ec2.ingress": lambda cloud: ec2.ingress(cloud, ["sg-1"]),
     "ec2.balancer_groups": lambda cloud: ec2.balancer_groups(cloud, ARN),
     "ecr.repository": lambda cloud: ecr.repository(cloud, "web"),

@@ -32,7 +32,7 @@ def crashing(platform: Checkout, note: str) -> tuple[Terminal, str]:
 def test_nobody_answers_and_it_goes_back(platform: Checkout) -> None:
     """Keys typed during the watch are dropped: neither the countdown nor a question takes them."""
     terminal, old = crashing(platform, "Crashes, and nobody is there")
-    terminal.type("n\nq")
+    terminal.type("n\nx")
     terminal.wait_for(COUNTDOWN)
     code = terminal.ended()
     world.revert(platform)

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from ops.aws.elb import to_weights
 from ops.aws.facts import Alarm, ContainerState, Event, LoadBalancer, Target
 from ops.ecs.rules.live_events import fold_events
 from ops.ecs.rules.live_table import LiveState, lines
+from ops.state.model import ReleaseRecord
+from ops.state.rules.records import typical_rollout_s
 from tests.ecs.stops import OLD, OLD_ONE, OURS, at, crashed, deployment, service, task
 
 ARN = "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/"
@@ -180,3 +183,46 @@ def test_events_are_folded():
         "2 tasks draining",
         "is unable to place a task because of 0123456789ab × 2",
     ]
+
+
+@pytest.mark.parametrize(
+    ("actions", "weights"),
+    [
+        ([{"Type": "forward", "TargetGroupArn": BLUE}], {BLUE: 100}),
+        (
+            [
+                {
+                    "ForwardConfig": {
+                        "TargetGroups": [
+                            {"TargetGroupArn": BLUE, "Weight": 9},
+                            {"TargetGroupArn": GREEN, "Weight": 1},
+                        ]
+                    }
+                }
+            ],
+            {BLUE: 90, GREEN: 10},
+        ),
+        ([{"ForwardConfig": {"TargetGroups": [{"TargetGroupArn": BLUE, "Weight": 0}]}}], {}),
+        ([{"Type": "fixed-response"}], {}),
+    ],
+)
+def test_weights_are_percentages(actions, weights):
+    """Of a rule that forwards to one group, or to both of a blue/green pair."""
+    assert to_weights(actions) == weights
+
+
+def test_an_estimate_is_the_median_of_the_successful_rollouts():
+    """Failed ones do not count; older records have the time of the whole release only."""
+    records = [
+        ReleaseRecord(verdict=verdict, rollout_s=rollout, took_s=took)
+        for verdict, rollout, took in (
+            ("succeeded", 6.0, 60.0),
+            ("failed", 600.0, 600.0),
+            ("succeeded", 8.0, 80.0),
+            ("succeeded", 100.0, 100.0),
+            ("succeeded", None, 1.0),
+        )
+    ]
+    assert typical_rollout_s(records) == 8.0
+    assert typical_rollout_s(records[-1:]) == 1.0
+    assert typical_rollout_s(records[1:2]) is None and typical_rollout_s([]) is None
