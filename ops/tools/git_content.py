@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from shlex import quote
 
 from ops.core.errors import ConfigError
 from ops.tools.facts import AbsentContent
@@ -127,7 +128,7 @@ def submodule_error(top: Path, path: str) -> ConfigError:
         f"submodule {path} of {top}",
         "it is not checked out, or lacks the commit that is pinned; the image would be built "
         "without it",
-        f"git -C {top} submodule update --init --recursive {path}",
+        f"git -C {quote(str(top))} submodule update --init --recursive {quote(path)}",
     )
 
 
@@ -135,5 +136,5 @@ def lfs_error(top: Path, path: str) -> ConfigError:
     return ConfigError(
         f"Git LFS file {path} of {top}",
         "its content is not on this machine; the image would get the pointer instead",
-        f"git -C {top} lfs pull (or leave it out: export-ignore in .gitattributes)",
+        f"git -C {quote(str(top))} lfs pull, or export-ignore it in .gitattributes",
     )
