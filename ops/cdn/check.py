@@ -152,7 +152,7 @@ def check_cache(platform: Platform) -> CacheCheck:
 def endpoints(settings: Settings) -> Iterator[tuple[str, Endpoint]]:
     """Every service's name with each of its endpoints; each pair of name and path once."""
     for name, service in sorted(settings.environment.services.items()):
-        by_path = {endpoint.path: endpoint for endpoint in service.endpoints}
+        by_path = {endpoint.path: endpoint for endpoint in service.endpoints if endpoint.is_page}
         yield from ((name, endpoint) for endpoint in by_path.values())
 
 

@@ -144,7 +144,11 @@ def verify_edge(
     unknown is only reported.
     """
     environment, service = platform.settings.environment, platform.settings.service(name)
-    silent = {page.path: page for page in service.endpoints if "{tag}" not in (page.text or "")}
+    silent = {
+        page.path: page
+        for page in service.endpoints
+        if page.is_page and "{tag}" not in (page.text or "")
+    }
     if not (service.invalidate and environment.site and silent):
         return {}, None
     site = edge.read_site(platform)

@@ -60,6 +60,9 @@ _NAMES: Mapping[str, str] = {  # "{subject} {kind}" for the others
 }
 
 
+_METHODS = ("HEAD ", "OPTIONS ")  # begin the label of an endpoint that is not requested by GET
+
+
 @dataclass(frozen=True)
 class CheckKey:
     """The identity of a check, for rules and comparisons.
@@ -79,6 +82,8 @@ class CheckKey:
     def name(self) -> str:
         """The name for people, documents and `--skip`; a stored run is found by it."""
         template = _NAMES.get(self.kind, "{subject} {kind}")
+        if self.kind == "page" and self.subject.startswith(_METHODS):
+            template = "{subject} via {layer}"
         return template.format(**vars(self)).strip()
 
     @property

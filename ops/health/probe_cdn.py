@@ -42,12 +42,18 @@ def probes(inputs: SweepInputs) -> Iterator[Probe]:
     if not inputs.environment.site:
         return
     for name in cached:
-        for endpoint in inputs.environment.services[name].endpoints:
+        if inputs.environment.is_stopped(name):
+            continue
+        for endpoint in filter(_is_page, inputs.environment.services[name].endpoints):
             yield Probe(
                 (CheckKey("cdn", "cached page", endpoint.path),),
                 partial(_cached_page, inputs, name, endpoint),
                 service=name,
             )
+
+
+def _is_page(endpoint: Endpoint) -> bool:
+    return endpoint.is_page
 
 
 def _distribution(inputs: SweepInputs) -> Iterable[Check]:

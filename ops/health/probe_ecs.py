@@ -74,6 +74,7 @@ def _service(inputs: SweepInputs, name: str) -> Iterable[Check]:
         release.value,
         cluster=inputs.environment.cluster,
         aws=cloud.program,
+        expect_stopped=inputs.environment.is_stopped(name),
     )
     if services.runs_other_image(facts):
         facts = replace(facts, other=try_call(partial(inputs.other_deployment, name)))
@@ -137,8 +138,10 @@ def target_probes(inputs: SweepInputs) -> Iterator[Probe]:
 
 
 def _target_groups(inputs: SweepInputs, name: str) -> Iterable[Check]:
-    state = inputs.state(name)
     key = CheckKey("targets", "targets", name)
+    if inputs.environment.is_stopped(name):
+        return [Check(key, "skipped", services.STOPPED, service=name)]
+    state = inputs.state(name)
     if state is None:
         return [
             Check(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ops.aws.facts import image_tag
@@ -14,7 +15,11 @@ from ops.health.model import Check
 from ops.health.probe_runner import Probe, health_group
 from ops.health.rules import pages as rules
 from ops.health.rules.deployments import OtherDeployment
+from ops.health.rules.services import STOPPED
 from ops.http import client
+
+if TYPE_CHECKING:
+    from ops.core.config.settings import Endpoint
 
 _PAGES_SHARE = 0.9  # of the deadline, for all pages: a page not requested by then is still reported
 _RETRY_AFTER_S = 0.25  # a slower page is requested a second time
@@ -26,12 +31,30 @@ _RECORDS_TIMEOUT_S = 5.0  # longest wait for the release records
 )
 def probes(inputs: SweepInputs) -> Iterator[Probe]:
     keys = tuple(
-        rules.check_key(endpoint.path, layer)
+        rules.check_key(endpoint.label, layer)
         for layer in _layers(inputs)
-        for _, endpoint in inputs.environment.pages()
+        for _, endpoint in _expected_pages(inputs)
     )
     if keys:
         yield Probe(keys, partial(_endpoints, inputs), lane="pages")
+    for name in filter(inputs.environment.is_stopped, inputs.names):
+        skipped = [
+            Check(rules.check_key(endpoint.label, layer), "skipped", STOPPED, service=name)
+            for layer in _layers(inputs)
+            for endpoint in inputs.environment.services[name].endpoints
+        ]
+        if skipped:
+            yield Probe(tuple(each.key for each in skipped), partial(tuple, skipped), name)
+
+
+def _expected_pages(inputs: SweepInputs) -> list[tuple[str, Endpoint]]:
+    """The pages that should answer: not those of services that are meant to be stopped."""
+    environment = inputs.environment
+    return [
+        (service, endpoint)
+        for service, endpoint in environment.pages()
+        if environment.expect == "running" and not (service and environment.is_stopped(service))
+    ]
 
 
 def _layers(inputs: SweepInputs) -> dict[str, str]:
@@ -42,7 +65,7 @@ def _layers(inputs: SweepInputs) -> dict[str, str]:
 
 def _endpoints(inputs: SweepInputs) -> Iterable[Check]:
     """Request every page through every layer; read the release records meanwhile."""
-    environment, pages = inputs.environment, inputs.environment.pages()
+    environment, pages = inputs.environment, _expected_pages(inputs)
     host = urlsplit(environment.site or "").netloc or None
     ask = partial(
         client.fetch_all,
@@ -73,7 +96,7 @@ def _endpoints(inputs: SweepInputs) -> Iterable[Check]:
         answers = read.value
         if isinstance(answers, Unknown):
             checks += [
-                rules.unknown_page(endpoint.path, layer, service, answers)
+                rules.unknown_page(endpoint.label, layer, service, answers)
                 for service, endpoint in pages
             ]
             continue
@@ -87,7 +110,7 @@ def _released_tags(inputs: SweepInputs) -> dict[str, str]:
     """Return service → tag of the release that runs, where a page is expected to contain it."""
     names = {
         service
-        for service, endpoint in inputs.environment.pages()
+        for service, endpoint in _expected_pages(inputs)
         if service and "{tag}" in (endpoint.text or "")
     }
     found = gather(**{name: partial(_expected_tag, inputs, name) for name in names})

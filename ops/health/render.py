@@ -128,7 +128,11 @@ def _browser_checks(settings: Settings) -> Iterator[str]:
     every = [
         endpoint for service in environment.services.values() for endpoint in service.endpoints
     ]
-    pages = [endpoint.path for endpoint in every if endpoint.content_type == "text/html"]
+    pages = [
+        endpoint.path
+        for endpoint in every
+        if endpoint.content_type == "text/html" and endpoint.is_page
+    ]
     if environment.site and pages:
         yield (
             f"check in a browser: "

@@ -32,6 +32,7 @@ from ops.health.model import GROUPS, Check, CheckKey, Sweep, SweepRequest
 from ops.health.probe_runner import HealthGroup, Probe, health_groups, run_all
 from ops.health.rules import diff
 from ops.health.rules.root_cause import AWS_GROUPS, ExplainContext, add_denied_finding, explain
+from ops.health.rules.services import STOPPED
 from ops.health.rules.stored_sweep import StoredSweep
 from ops.http.assertions import check_expressions
 from ops.platform import Platform
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
 # after the deadline, for values that should be known by then
+_STOPPED_GROUPS = ("db", "endpoints")  # not checked in an environment that is meant to be down
 _GRACE_S = 0.5
 
 
@@ -140,15 +142,23 @@ def _probes(inputs: SweepInputs, groups: Sequence[str]) -> Iterator[Probe]:
         yield Probe((probe_ecs.ACCOUNT,), lambda: probe_ecs.account(inputs))
     for group in groups:
         registered = health_groups()[group]
+        if group in _STOPPED_GROUPS and inputs.environment.expect == "stopped":
+            yield _skipped_group(group, STOPPED)
+            continue
         own = list(registered.probes(inputs))
         yield from own or [_without_probes(inputs, registered)]
+
+
+def _skipped_group(name: str, why: str) -> Probe:
+    key = CheckKey(name, "group")
+    return Probe((key,), lambda: [Check(key, "skipped", why)])
 
 
 def _without_probes(inputs: SweepInputs, group: HealthGroup) -> Probe:
     """The result of a group that has nothing to check in this environment."""
     key, absent = CheckKey(group.name, "group"), inputs.environment.absent
     if none := next((each for each in group.needs if each in absent), None):
-        return Probe((key,), lambda: [Check(key, "skipped", f"{none}: none, by configuration")])
+        return _skipped_group(group.name, f"{none}: none, by configuration")
     why = group.when_empty.format(name=inputs.platform.settings.name)
     how = f"configure it in invoke.yaml ({group.needs[0]}: none if there is none), or "
     advice = f"{why}: {how if group.needs else 'configure it in invoke.yaml, or '}"

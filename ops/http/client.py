@@ -145,7 +145,8 @@ def fetch_all(
         limits=limits,
     )
     requests = [
-        HttpRequest(root + endpoint.path, endpoint, timeout, host) for endpoint in endpoints
+        HttpRequest(root + endpoint.path, endpoint, timeout, endpoint.host or host)
+        for endpoint in endpoints
     ]
     left = _run_bounded(client, requests, ends, AT_ONCE)
     if again is not None:
@@ -279,7 +280,8 @@ def _follow(client: Any, request: HttpRequest) -> HttpExchange:
 def _get(client: Any, url: str, request: HttpRequest) -> tuple[HttpExchange, str | None]:
     """Send one request; returns the page, and the location it redirects to."""
     left = max(request.deadline - time.monotonic(), 0.001)
-    with client.stream("GET", url, timeout=left, **_host_override(request, url)) as response:
+    method, options = request.endpoint.method, _own_headers(request, url)
+    with client.stream(method, url, timeout=left, **options) as response:
         page = HttpExchange(
             response.status_code,
             _media_type(response),
@@ -303,15 +305,18 @@ def _get(client: Any, url: str, request: HttpRequest) -> tuple[HttpExchange, str
     return replace(page, body=bytes(body), problem="", cause=""), None
 
 
-def _host_override(request: HttpRequest, url: str) -> dict[str, Any]:
-    """The overridden host name, at the request's own address only.
+def _own_headers(request: HttpRequest, url: str) -> dict[str, Any]:
+    """The endpoint's headers and the overridden host name, at the request's own address only.
 
-    A redirect to another address names its own host.
+    A redirect to another address names its own host, and gets no headers of this one.
     """
-    if request.host is None or urlsplit(url).hostname != urlsplit(request.url).hostname:
+    if urlsplit(url).hostname != urlsplit(request.url).hostname:
         return {}
+    headers = {**request.endpoint.headers}
+    if request.host is None:
+        return {"headers": headers}
     return {
-        "headers": {"host": request.host},
+        "headers": {**headers, "host": request.host},
         "extensions": {"sni_hostname": request.host.partition(":")[0]},
     }
 
@@ -339,7 +344,7 @@ def answer(request: HttpRequest, endpoint: Endpoint) -> Answer:
         else 0.0
     )
     return Answer(
-        endpoint.path,
+        endpoint.label,
         page.status,
         page.content_type,
         round(took, 3),

@@ -458,3 +458,35 @@ def test_the_cdn() -> None:
     assert undated.status == "unknown" and "its age is not known" in undated.detail
     moved = replace(old, status=301, cache="miss", age_s=None)
     assert edge.cache("/", "frontend", moved, since, NOW).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("state", "tasks", "says"),
+    [
+        (NONE, "ok", "scaled to 0, as expected (expect: stopped)"),
+        (STATE, "failed", "2/2 run, expected none (expect: stopped)"),
+        (replace(NONE, running=1), "failed", "1/0 run, expected none (expect: stopped)"),
+        (replace(NONE, status="DRAINING"), "failed", "the service is DRAINING, expected ACTIVE"),
+        (None, "failed", "ECS has no service b"),
+        (Unknown("may not"), "unknown", "may not"),
+    ],
+)
+def test_a_service_that_is_meant_to_be_stopped(state: Any, tasks: str, says: str) -> None:
+    """Zero tasks are healthy; a running, missing or unreadable service is not."""
+    found = ecs(state=state, tasks=(), expect_stopped=True)
+    assert (found["backend tasks"].status, found["backend tasks"].detail) == (tasks, says)
+    if isinstance(state, ServiceState):
+        assert found["backend image"].status == "skipped"
+        assert found["backend deployment"].status == "ok"
+
+
+def test_a_daemon_service_without_instances_is_not_scaled_up() -> None:
+    """Its count is the number of container instances, so UpdateService is no advice."""
+    finding = ecs(state=replace(NONE, scheduling="DAEMON"), tasks=())["backend tasks"].finding
+    assert finding and "update-service" not in finding.fix[0]
+    assert "container instance" in finding.fix[0] and "expect: stopped" in finding.fix[0]
+
+
+def test_a_check_of_another_method_is_named_by_it() -> None:
+    assert health_pages.check_key("HEAD /x", "cdn").name == "HEAD /x via cdn"
+    assert health_pages.check_key("admin.test/x", "alb").name == "GET admin.test/x via alb"

@@ -281,3 +281,28 @@ def test_a_bad_expectation_is_a_configuration_error() -> None:
     """What is no JMESPath is refused by name."""
     with pytest.raises(ConfigError, match="JMESPath"):
         client.probe("http://127.0.0.1:9", Endpoint(path="/", expect={"a b[": 1}))
+
+
+def test_an_endpoint_has_its_own_method_host_and_headers(httpserver: HTTPServer) -> None:
+    """They are sent, and the answer names the request by them."""
+    httpserver.expect_request(
+        "/pages", method="HEAD", headers={"host": "admin.test", "x-probe": "1"}
+    ).respond_with_data("")
+    asked = Endpoint(path="/pages", method="HEAD", host="admin.test", headers={"x-probe": "1"})
+    answer = client.probe(httpserver.url_for(""), asked)
+    assert answer.healthy and answer.path == "HEAD admin.test/pages"
+    plain = client.probe(httpserver.url_for(""), Endpoint(path="/pages"))
+    assert not plain.healthy and plain.path == "/pages"
+
+
+def test_own_headers_are_not_sent_to_another_address(httpserver: HTTPServer) -> None:
+    """A redirect to another host name gets neither the headers nor the host of the endpoint."""
+    port = httpserver.port
+    away = f"http://localhost:{port}/other"
+    httpserver.expect_request("/from").respond_with_data("", 302, headers={"location": away})
+    httpserver.expect_request("/other").respond_with_handler(
+        lambda request: Response("leaked" if "x-probe" in request.headers else "clean")
+    )
+    asked = Endpoint(path="/from", headers={"x-probe": "1"}, text="clean")
+    answer = client.probe(f"http://127.0.0.1:{port}", asked)
+    assert answer.healthy, answer.problem

@@ -34,6 +34,15 @@ class Endpoint(Model):
     """A page or API path of the runbook's section 5, and its expected answer."""
 
     path: WebPath = Field(description="Path of the page on the site, from `/` on.")
+    method: Literal["GET", "HEAD", "OPTIONS"] = Field(
+        "GET", description="Method of the request. An answer to HEAD has no body to check."
+    )
+    host: Text | None = Field(
+        None, description="Host name to request at the site's address; default: the site's."
+    )
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="More headers of the request. They are no secrets."
+    )
     status: int = Field(200, ge=100, le=599, description="Status of the answer.")
     content_type: Text | None = Field(
         None, description="Media type of the answer, without parameters: `application/json`."
@@ -47,6 +56,17 @@ class Endpoint(Model):
         "if no release is known.",
     )
     empty: bool = Field(False, description="Whether an empty body is accepted.")
+
+    @property
+    def label(self) -> str:
+        """The path, with the method unless it is GET, and with the endpoint's own host."""
+        method = "" if self.method == "GET" else f"{self.method} "
+        return f"{method}{self.host or ''}{self.path}"
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is requested as a browser opens a page of the site: the CDN may cache it."""
+        return self.method == "GET" and self.host is None and not self.headers
 
     def about(self, tag: str) -> Endpoint:
         """The expectation once `tag` is released."""
@@ -111,6 +131,10 @@ class Service(Model):
         None, description="Path that the target group should check."
     )
     log_group: Text | None = Field(None, description="Log group, for preflight to compare.")
+    expect: Literal["running", "stopped"] = Field(
+        "running",
+        description="Whether its tasks should run. `stopped`: it is healthy while scaled to 0.",
+    )
     endpoints: list[Endpoint] = Field(
         default_factory=list,
         description="Pages that must answer before and after. `[]`: there are none, on purpose.",
@@ -253,6 +277,9 @@ class Environment(Model):
     services: dict[str, Service] = Field(
         description="The services by name; `inv NAME.deploy` deploys one."
     )
+    expect: Literal["running", "stopped"] = Field(
+        "running", description="Whether it should be up. `stopped`: so is each of its services."
+    )
     protected: bool = Field(False, description="Ask for the environment's name before any change.")
     overlay: Text | None = Field(
         None,
@@ -351,6 +378,10 @@ class Environment(Model):
             for endpoint in self.services[name].endpoints
         ]
         return [*own, *(("", endpoint) for endpoint in self.health.endpoints)]
+
+    def is_stopped(self, service: str) -> bool:
+        """Whether a service is meant to be down, by its own or the environment's `expect`."""
+        return "stopped" in (self.expect, self.services[service].expect)
 
     @property
     def migrations(self) -> str | None:

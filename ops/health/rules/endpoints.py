@@ -15,10 +15,17 @@ def endpoint_finding(answer: Answer) -> str:
     return f"{answer.status or 'no answer'}" + (f" ({answer.problem})" if answer.problem else "")
 
 
+def _request(label: str, address: str) -> str:
+    """A request by the label of its endpoint, with the address that was asked."""
+    if label.startswith("/"):
+        return f"GET {address.rstrip('/')}{label}"
+    return f"{label if ' ' in label else f'GET {label}'} (at {address})"
+
+
 def with_pages(summary: str, answers: Sequence[Answer], address: str) -> str:
     """The summary, with each request and its answer; at most three are named."""
     named = [
-        f"GET {address.rstrip('/')}{answer.path}: {endpoint_finding(answer)}"
+        f"{_request(answer.path, address)}: {endpoint_finding(answer)}"
         for answer in answers[:_MAX_NAMED]
     ]
     more = len(answers) - len(named)

@@ -13,6 +13,8 @@ from ops.health.model import Check, CheckKey, Kind
 from ops.health.rules.deployments import OtherDeployment
 from ops.state.model import ReleaseRecord
 
+STOPPED = "expect: stopped"  # why a check of a service that is meant to be down is skipped
+
 
 @dataclass(frozen=True)
 class ServiceFacts:
@@ -21,6 +23,7 @@ class ServiceFacts:
     `latest`: the family's newest ACTIVE revision. `release`: the newest record of a successful
     release, or None. `other`: the deployment that runs instead of it, if it is healthy and has no
     record. `stopped`: causes of stopped tasks, read only if the service is unhealthy.
+    `expect_stopped`: whether the service is meant to have no tasks.
     """
 
     name: str
@@ -34,6 +37,7 @@ class ServiceFacts:
     cluster: str = ""
     aws: str = "aws"
     other: OtherDeployment | Unknown | None = None
+    expect_stopped: bool = False
 
 
 def cluster(name: str, status: str | None) -> Check:
@@ -86,6 +90,13 @@ def checks(facts: ServiceFacts) -> tuple[Check, ...]:
             ),
             *_unknown_checks(name, Unknown(why))[1:],
         )
+    if facts.expect_stopped:
+        return (
+            _no_tasks(facts, state),
+            _deployment(facts, state),
+            Check(CheckKey("ecs", "image", name), "skipped", STOPPED, service=name),
+            _revision(facts, state),
+        )
     return (
         _tasks(facts, state),
         _deployment(facts, state),
@@ -110,6 +121,17 @@ def runs_other_image(facts: ServiceFacts) -> bool:
     return isinstance(wrong, str)
 
 
+def _no_tasks(facts: ServiceFacts, state: ServiceState) -> Check:
+    """Check that a service that is meant to be down has no tasks."""
+    key, value = CheckKey("ecs", "tasks", facts.name), f"{state.running}/{state.desired}"
+    if state.status != "ACTIVE":
+        return _failed(facts, key, f"the service is {state.status}, expected ACTIVE", state.status)
+    if state.desired or state.running or state.pending:
+        detail = f"{value} run, expected none ({STOPPED})"
+        return _failed(facts, key, detail, f"{value} expected none")
+    return Check(key, "ok", f"scaled to 0, as expected ({STOPPED})", "stopped", service=facts.name)
+
+
 def _tasks(facts: ServiceFacts, state: ServiceState) -> Check:
     key = CheckKey("ecs", "tasks", facts.name)
     value = f"{state.running}/{state.desired}"
@@ -131,7 +153,7 @@ def _tasks(facts: ServiceFacts, state: ServiceState) -> Check:
             key,
             f"scaled to 0 ({state.running} run), expected at least one task",
             f"{value} scaled to 0",
-            _scaled_to_zero(facts),
+            _scaled_to_zero(facts, state),
         )
     if state.running < state.desired:
         pending = f", {state.pending} pending" if state.pending else ""
@@ -304,11 +326,17 @@ def _revision(facts: ServiceFacts, state: ServiceState) -> Check:
     )
 
 
-def _scaled_to_zero(facts: ServiceFacts) -> Finding:
+def _scaled_to_zero(facts: ServiceFacts, state: ServiceState) -> Finding:
+    """The finding for a desired count of 0; a DAEMON service has one task for each instance."""
     shown = Evidence(f"DescribeServices {facts.ecs_service}", "desiredCount 0")
+    daemon = f"register a container instance in cluster {facts.cluster}, or set expect: stopped"
     fix = (
-        f"{facts.aws} ecs update-service --cluster {facts.cluster} --service "
-        f"{facts.ecs_service} --desired-count 1"
+        daemon
+        if state.scheduling == "DAEMON"
+        else (
+            f"{facts.aws} ecs update-service --cluster {facts.cluster} --service "
+            f"{facts.ecs_service} --desired-count 1"
+        )
     )
     return Finding(
         "scaled_to_zero",
