@@ -44,6 +44,18 @@ class BuildxRequest:
     options: BuildOptions
 
 
+def has_buildkit(headers: Mapping[str, str]) -> bool:
+    """Whether an engine that answers GET /_ping with these headers has BuildKit.
+
+    dockerd names its builder from version 23 on ("2" is BuildKit); older ones have BuildKit too.
+    Podman and other engines with Docker's API do not.
+    """
+    builder = headers.get("Builder-Version")
+    if builder is None:
+        return headers.get("Server", "").startswith("Docker/")
+    return builder == "2"
+
+
 def is_available(address: EngineAddress) -> bool:
     """Whether the docker program is on PATH and has the plugin buildx."""
     try:
@@ -70,7 +82,7 @@ def build(
         nonlocal error
         if line.startswith("ERROR: "):
             error = redacted(line.removeprefix("ERROR: "), values)
-        if line.strip():
+        elif line.strip():
             emit(redacted(line.rstrip(), values))
 
     environment = _program_environment(address)

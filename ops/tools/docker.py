@@ -148,10 +148,10 @@ def build(
 
 
 def _offers_buildkit(engine: Engine) -> bool:
-    """Whether the engine has BuildKit: dockerd names its builders in GET /_ping."""
+    """Whether the engine has BuildKit, by the headers of GET /_ping."""
     with translated(f"Docker engine at {engine.address}"):
         answer = engine.quick.get(f"{engine.quick.base_url}/_ping", timeout=_TIMEOUT)
-    return bool(answer.headers.get("Builder-Version"))
+    return buildx.has_buildkit(answer.headers)
 
 
 def _build_classic(engine: Engine, request: BuildxRequest, lines: _BuildOutput) -> None:

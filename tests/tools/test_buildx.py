@@ -198,7 +198,8 @@ def test_a_failed_step_is_named(desk: Desk, context: Path) -> None:
     with pytest.raises(OpsError) as error:
         desk.build(context, BuildOptions())
     assert error.value.what == "build of web:local failed at [2/2] RUN npm ci"
-    assert "npm ERR! missing: left-pad" in error.value.why and "exit code: 3" in error.value.why
+    assert "npm ERR! missing: left-pad" in error.value.why
+    assert error.value.why.count("failed to solve") == 1 and "exit code: 3" in error.value.why
 
 
 @pytest.mark.parametrize("missing", ["buildx", "engine", "program"])
@@ -300,6 +301,21 @@ def test_buildx_uses_the_same_engine(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DOCKER_HOST", "tcp://other:1")
     found = buildx._program_environment(find_engine("tcp://mine:2375", {}))
     assert found["DOCKER_HOST"] == "tcp://mine:2375" and "DOCKER_CONTEXT" not in found
+
+
+@pytest.mark.parametrize(
+    ("headers", "offered"),
+    [
+        ({"Server": "Docker/28.2.2 (linux)", "Builder-Version": "2"}, True),
+        ({"Server": "Docker/28.2.2 (linux)", "Builder-Version": "1"}, False),
+        ({"Server": "Docker/20.10.24+dfsg1 (linux)"}, True),
+        ({"Server": "Libpod/4.3.1 (linux)", "Builder-Version": ""}, False),
+        ({}, False),
+    ],
+)
+def test_which_engines_offer_buildkit(headers: dict[str, str], offered: bool) -> None:
+    """By the headers that dockerd 20.10 and 28 and Podman send."""
+    assert buildx.has_buildkit(headers) is offered
 
 
 def test_steps_of_buildkit_are_counted() -> None:

@@ -131,7 +131,10 @@ def _ping(library: ImageStore, request: Request) -> Response:
     return Response(
         "OK",
         content_type="text/plain; charset=utf-8",
-        headers={"Cache-Control": "no-cache, no-store, must-revalidate"},
+        headers={
+            "Cache-Control": "no-cache, no-store, must-revalidate",
+            "Builder-Version": "1",  # the classic builder; "2" would be BuildKit
+        },
     )
 
 
