@@ -46,7 +46,7 @@ def test_q_detaches_after_it_said_what_that_means(platform: Checkout) -> None:
     terminal.type("qq")
     assert terminal.ended() == 0
     screen = terminal.screen.text
-    assert not terminal.screen.alternate and "started: backend" in screen, screen
+    assert not terminal.screen.alternate and "started  backend" in screen, screen
     assert "to attach again" in screen and "TASK" not in screen
     finished(platform)
     assert platform.document("backend.releases")["releases"][0]["verdict"] == "started"

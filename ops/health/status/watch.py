@@ -125,7 +125,8 @@ class _Screen:
             ((line.text, _STYLES[line.style]),) for line in lines(self.last, max(width, 40))
         ]
         clock = f"{self.last.at:%H:%M:%S} · {self.footer}".rjust(width)
-        return [*found[: height - 1], ((clock, "dim"),)]
+        blank = [()] * (height - 1 - len(found))
+        return [*found[: height - 1], *blank, ((clock, "dim"),)]
 
     def close(self) -> None:
         """Leave the alternate screen, and print what it showed last."""
