@@ -22,6 +22,14 @@ _VERSION = 1
 def save(snapshot: EvidenceSnapshot, folder: Path) -> None:
     """Write a snapshot into a new or empty folder. Raises ConfigError for another one."""
     check_target(folder)
+    try:
+        _write(snapshot, folder)
+    except OSError as error:
+        why = f"{error.strerror}: {error.filename or folder}"
+        raise ConfigError(f"--save {folder}", why, "name a folder that can be written") from None
+
+
+def _write(snapshot: EvidenceSnapshot, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     documents = []
     for each in snapshot.documents.values():

@@ -48,11 +48,13 @@ def _affected(incident: Incident) -> ranking.Affected:
 def diagnose(snapshot: EvidenceSnapshot) -> Diagnosis:
     """Apply every rule to the snapshot. Reads nothing else, so a replay gives the same result."""
     incident = read_incident(snapshot)
+    rollouts = normal_rollouts(incident)
     found: list[Candidate] = []
     broken = []
     for name, result in causes.candidates(incident):
         if isinstance(result, Candidate):
-            found.append(result)
+            if not from_checks.is_expected(result.finding.cause, result.service, rollouts):
+                found.append(result)
         else:
             broken.append(f"{name}: {format_error(result)}")
     found += from_checks.from_checks(incident)  # after the rules, which know more of a cause
@@ -62,6 +64,6 @@ def diagnose(snapshot: EvidenceSnapshot) -> Diagnosis:
         tuple(sorted({check.group for check in incident.checks}))
         + tuple(key for key in incident.contents if key != "sweep"),
         tuple(broken),
-        tuple(normal_rollouts(incident).values()),
+        tuple(rollouts.values()),
         tuple(check.label for check in from_checks.unexplained_checks(incident)),
     )

@@ -62,7 +62,10 @@ class FixRunner:
     def _changes(self, command: str) -> bool:
         """Whether a command is a task of ours that changes something."""
         task = _words(command)[:1]
-        return bool(task) and "plan" in self.options.get(task[0], frozenset())
+        return bool(task) and (task[0] in TYPED or "plan" in self._options_of(task[0]))
+
+    def _options_of(self, task: str) -> frozenset[str]:
+        return self.options.get(task, frozenset())
 
     def apply(self, found: Diagnosis, *, yes: bool) -> tuple[Diagnosis, tuple[FixOutcome, ...]]:
         """Offer every fix; return the last diagnosis and the outcomes.
@@ -86,7 +89,7 @@ class FixRunner:
     def _apply_one(self, root: Diagnosed, command: str, *, yes: bool) -> FixOutcome:
         words = _words(command)
         ui.progress(f"fix of {root.cause}: {command}")
-        planned = self.run([*words, "--plan"])
+        planned = self.run([*words, "--plan"]) if "plan" in self._options_of(words[0]) else 0
         if planned:
             ui.progress(f"not run: its plan ended with exit code {planned}")
             return FixOutcome(*_identity(root), command)
@@ -96,7 +99,7 @@ class FixRunner:
             return FixOutcome(*_identity(root), command)
         if not typed and not _agreed(command, yes=yes):
             return FixOutcome(*_identity(root), command)
-        confirmed = ["--yes"] if not typed and "yes" in self.options[words[0]] else []
+        confirmed = ["--yes"] if not typed and "yes" in self._options_of(words[0]) else []
         return FixOutcome(*_identity(root), command, self.run([*words, *confirmed]))
 
     def _until_gone(self, root: Diagnosed) -> tuple[Diagnosis, bool]:

@@ -101,7 +101,5 @@ def _summary(found: Diagnosis, topic: Topic) -> str:
     if found.roots:
         return f"{format_count(len(found.roots), 'cause')} found in {took}"
     what = "" if topic.everything else f" about {topic.title}"
-    return (
-        f"nothing found{what} in {took}; looked at {format_count(len(found.examined), 'source')}: "
-        f"{', '.join(found.examined)}"
-    )
+    sources = format_count(len(found.examined), "source")
+    return f"nothing found{what} in {took}; looked at {sources} (--json names them)"

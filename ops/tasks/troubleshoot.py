@@ -6,7 +6,6 @@ about.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,8 +47,15 @@ def _troubleshoot(session: Session, topic_name: str, **given: Any) -> None:
         snapshot = archive.load(Path(source)) if platform is None else collect(platform)
     if save:
         archive.save(snapshot, Path(save))
+    try:
+        diagnosis = diagnose(snapshot)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if platform is not None:
+            raise
+        why = f"a document does not have the form in which --save writes it ({error})"
+        raise ConfigError(f"--from {source}", why, "use the folder as --save wrote it") from None
     result = DiagnosisResult(
-        diagnose(snapshot),
+        diagnosis,
         getattr(topics, topic_name),
         timedelta(seconds=since_s) if given["timeline"] else None,
     )
@@ -64,7 +70,8 @@ def _troubleshoot(session: Session, topic_name: str, **given: Any) -> None:
 def _options() -> dict[str, frozenset[str]]:
     """Task → the names of its options."""
     return {
-        name: frozenset(inspect.signature(task.body).parameters) for name, task in ALL_TASKS.items()
+        name: frozenset(each.attr_name or each.name for each in task.get_arguments())
+        for name, task in ALL_TASKS.items()
     }
 
 

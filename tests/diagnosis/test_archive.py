@@ -66,3 +66,8 @@ def test_a_file_outside_the_folder_is_refused(tmp_path: Path) -> None:
     manifest.write_text(json.dumps(document))
     with pytest.raises(ConfigError, match="outside the folder"):
         archive.load(tmp_path / "incident")
+
+
+def test_a_folder_that_cannot_be_written_is_named() -> None:
+    with pytest.raises(ConfigError, match="a folder that can be written|--save"):
+        archive.save(snapshot(world()), Path("/proc/none/incident"))

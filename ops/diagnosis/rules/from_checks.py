@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from ops.aws.facts import ServiceState
+from ops.core.findings import Evidence
 from ops.diagnosis.facts import CheckFact, Incident
 from ops.diagnosis.model import Candidate
 from ops.diagnosis.rules import known_causes  # noqa: F401 - registers them
@@ -30,9 +32,17 @@ def _findings(incident: Incident) -> Iterator[Candidate]:
             continue  # of the deploy that is at work
         if check.finding is None or check.status not in ("failed", "unknown"):
             continue
-        if check.finding.cause in EXPECTED and _rolls_out(check.service, rollouts):
+        if is_expected(check.finding.cause, check.service, rollouts):
             continue
-        yield Candidate(check.finding, check.service, f"the check {check.label} found it")
+        finding = check.finding
+        if not finding.evidence:
+            finding = replace(finding, evidence=(Evidence(check.label, check.detail),))
+        yield Candidate(finding, check.service, f"the check {check.label} found it")
+
+
+def is_expected(cause: str, service: str, rollouts: Mapping[str, str]) -> bool:
+    """Whether a cause is only what a normal rollout of the service looks like."""
+    return cause in EXPECTED and _rolls_out(service, rollouts)
 
 
 def _rolls_out(service: str, rollouts: Mapping[str, str]) -> bool:

@@ -10,7 +10,16 @@ from ops.core.text import format_duration
 from ops.diagnosis.facts import Incident, ServiceFact
 
 # What checks find while old and new tasks run side by side, and is gone when the rollout ends.
-EXPECTED = ("service_unsteady", "not_the_release", "several_images", "wrong_body", "no_targets")
+EXPECTED = (
+    "service_unsteady",
+    "not_the_release",
+    "several_images",
+    "wrong_body",
+    "no_targets",
+    "release_not_invalidated",
+    "stale_cache",
+    "cache_not_invalidated",
+)
 _DEFAULT_LIMIT_S = 900.0
 
 
