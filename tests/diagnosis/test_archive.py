@@ -69,5 +69,5 @@ def test_a_file_outside_the_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_named() -> None:
-    with pytest.raises(ConfigError, match="a folder that can be written|--save"):
+    with pytest.raises(ConfigError, match="--save"):
         archive.save(snapshot(world()), Path("/proc/none/incident"))
