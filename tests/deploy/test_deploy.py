@@ -131,11 +131,10 @@ def test_a_health_path_that_answers_404_is_taken_back(platform: Checkout) -> Non
 def test_an_image_deleted_from_ecr_after_the_check_is_taken_back(platform: Checkout) -> None:
     """The first task's own reason, that no retry mends, is the verdict."""
     tag = world.commit(platform, {"backend/NOTE": "deleted"}, "To be deleted from ECR")
+    ecr = world.aws(platform, "ecr")  # ready before the tasks pull
     process = world.start(platform, "backend.deploy", "--json")
     world.read_until(process, " is sha256:")
-    world.aws(platform, "ecr").batch_delete_image(
-        repositoryName="davidshaevel/backend", imageIds=[{"imageTag": tag}]
-    )
+    ecr.batch_delete_image(repositoryName="davidshaevel/backend", imageIds=[{"imageTag": tag}])
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 4, out
     assert "CannotPullContainerError" in out
