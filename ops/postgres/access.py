@@ -71,6 +71,7 @@ class DatabaseAccess:
     own: Mapping[str, Any] = field(
         default_factory=dict, repr=False
     )  # libpq's parameters as the bastion would use them
+    bastion: Host | None = field(default=None, repr=False)  # the connection that leads to it
 
     @property
     def scripts(self) -> Scripts:
@@ -165,13 +166,14 @@ def open_database(
         if configured.host:
             parameters["hostaddr"] = ""  # else PGHOSTADDR would replace its address
     limits = Limits(configured.lock_timeout, configured.statement_timeout, wait_s=configured.wait)
-    with tunnel.open_route(settings, parameters, relay=relay) as from_here:
+    with tunnel.open_route(settings, parameters, relay=relay) as route:
         own_port = int(parameters["port"]) if "port" in parameters else None
         yield DatabaseAccess(
-            TargetDatabase(folder, from_here, own_port, redacted),
+            TargetDatabase(folder, route.parameters, own_port, redacted),
             limits,
             settings.environment.database_run,
             parameters,
+            route.bastion,
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ops.ssh import connection
@@ -18,22 +19,30 @@ if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
 
+@dataclass(frozen=True)
+class Route:
+    """libpq's parameters that work from here, and the connection that they lead through, if any."""
+
+    parameters: Mapping[str, Any]
+    bastion: Host | None = None
+
+
 @contextmanager
 def open_route(
     settings: Settings, parameters: Mapping[str, Any], *, relay: bool = True
-) -> Iterator[Mapping[str, Any]]:
-    """libpq's parameters that work from here, while the context is open. Raises bastion errors.
+) -> Iterator[Route]:
+    """The way to the database, while the context is open. Raises bastion errors.
 
     `relay`: whether a process on the bastion may replace a forbidden forwarding.
     """
     if settings.environment.database_run == "local":
-        yield parameters
+        yield Route(parameters)
         return
     with (
         connection.connect(settings, relay=relay) as bastion,
         forward(bastion, parameters) as from_here,
     ):
-        yield from_here
+        yield Route(from_here, bastion)
 
 
 @contextmanager

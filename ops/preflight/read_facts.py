@@ -393,8 +393,8 @@ def _schema(request: GatherRequest) -> SchemaRevision | None:
     if "migrations" in request.skip:
         raise OpsError("skipped")
     secret = secrets.value(request.platform.cloud, configured.secret) if configured.secret else {}
-    with tunnel.open_route(settings, facts.connection_parameters(configured, secret)) as parameters:
-        revision = facts.revision_at(parameters)
+    with tunnel.open_route(settings, facts.connection_parameters(configured, secret)) as route:
+        revision = facts.revision_at(route.parameters)
     return SchemaRevision(
         revision, pending.heads_after(revision, settings.root, configured.migrations)
     )

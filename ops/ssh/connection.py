@@ -1,14 +1,11 @@
 """SSH connections to the bastion: Fabric with strict host keys and loss detection.
 
-No command line holds a secret. What is not configured under `bastion` is read from ssh_config, as
-Fabric and ssh do: HostName, User, Port, IdentityFile, ProxyJump, agent. `StrictHostKeyChecking` is
-ignored: an unknown key is always refused.
+No command line holds a secret. What is not configured under `bastion` is read from ssh_config
+(`ops.ssh.hops`). `StrictHostKeyChecking` is ignored: an unknown key is always refused.
 """
 
 from __future__ import annotations
 
-import functools
-import logging
 import socket
 import threading
 import time
@@ -21,14 +18,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import ConfigError, TimedOut
-from ops.core.parallel import importing
 from ops.core.retry import pauses_within, retry
-from ops.ssh import errors, host_keys, relay, remote_shell
+from ops.ssh import errors, hops, relay, remote_shell
 from ops.ssh.errors import ConnectionLost
 from ops.ssh.port_forward import PROHIBITED, Forwarder, open_direct
 
 if TYPE_CHECKING:
-    from ops.core.config.database import Bastion
     from ops.core.config.settings import Settings
 
 _CHUNK = 32 * 1024
@@ -79,6 +74,10 @@ class Host:
     @property
     def transport(self) -> Any:
         return self.connection.transport
+
+    def is_alive(self) -> bool:
+        """Whether the connection is open, as far as is known here."""
+        return self.transport is not None and bool(self.transport.is_active())
 
     def run(
         self,
@@ -286,7 +285,11 @@ def connect(settings: Settings, *, relay: bool = True) -> Host:
         raise ConfigError(
             f"environment {settings.name} has no bastion", why, f"add {key}.host to invoke.yaml"
         )
-    connection, known_hosts = _build(settings.root, bastion)
+    try:
+        connection, known_hosts = hops.build(settings.root, bastion)
+    except OSError as error:
+        timeout_s = bastion.connect_timeout
+        raise errors.translate_error(error, bastion.host, (), timeout_s) from None
     host = Host(connection, _address(connection), known_hosts)
     if relay and settings.environment.database_run == "remote":
         host.relay_python = bastion.python
@@ -296,65 +299,6 @@ def connect(settings: Settings, *, relay: bool = True) -> Host:
         host.close()
         raise
     return host
-
-
-def _build(root: Path, bastion: Bastion) -> tuple[Any, tuple[Path, ...]]:
-    """Fabric's connection, not opened yet, and the known_hosts files that apply to it."""
-    with importing:
-        import fabric
-
-    logging.getLogger("paramiko").addHandler(
-        logging.NullHandler()
-    )  # errors are raised, and reported once
-
-    def file(named: str) -> str:
-        return str(root / Path(named).expanduser())
-
-    config = (
-        fabric.Config(runtime_ssh_path=file(bastion.ssh_config))
-        if bastion.ssh_config
-        else fabric.Config()
-    )
-    named = file(bastion.known_hosts) if bastion.known_hosts else None
-    found = host_keys.files(
-        named, config.base_ssh_config.lookup(bastion.host).get("userknownhostsfile")
-    )
-    keys: dict[str, Any] = {
-        "banner_timeout": bastion.connect_timeout,
-        "auth_timeout": bastion.connect_timeout,
-    }
-    if bastion.identity_file:  # no other key: sshd counts every attempt
-        keys |= {
-            "key_filename": file(bastion.identity_file),
-            "look_for_keys": False,
-            "allow_agent": False,
-        }
-    given = {
-        "user": bastion.user,
-        "port": bastion.port,
-        "connect_timeout": int(bastion.connect_timeout),
-        "connect_kwargs": keys,
-    }
-    with host_keys.strict(found):
-        gateway: Any = bastion.gateway
-        if gateway and " " not in gateway.strip():
-            gateway = fabric.Connection(
-                gateway,
-                config=config,
-                connect_timeout=given["connect_timeout"],
-                connect_kwargs=keys,
-            )
-        words = {key: value for key, value in given.items() if value is not None}
-        through = (
-            {"gateway": gateway} if gateway else {}
-        )  # a gateway of None would override ssh_config
-        connection = fabric.Connection(bastion.host, config=config, **words, **through)
-    if isinstance(gateway, str):  # Fabric would fill in port 22, whatever the port
-        filled = {"%h": connection.host, "%p": str(connection.port), "%r": connection.user}
-        connection.gateway = functools.reduce(
-            lambda text, key: text.replace(key, filled[key]), filled, gateway
-        )
-    return connection, found
 
 
 def _open_hop(connection: Any, known_hosts: Sequence[Path], timeout_s: float) -> None:

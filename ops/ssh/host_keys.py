@@ -80,24 +80,28 @@ def load(paths: Sequence[Path]) -> tuple[Any, set[bytes]]:
     return keys, revoked
 
 
-def _client_class(paths: Sequence[Path]) -> type:
-    """A paramiko client class that accepts only the keys in these files, whatever its policy."""
+def _client_class(paths: Sequence[Path], alias: str, name: str) -> type:
+    """A paramiko client class that accepts only the keys in these files, whatever its policy.
+
+    With an `alias` (HostKeyAlias) these are the keys of that name, instead of the host's `name`.
+    """
     from paramiko.client import MissingHostKeyPolicy, SSHClient
 
     known, revoked = load(paths)
+    names = {name: dict(known.lookup(alias) or {})} if alias else known
 
     class Refuse(MissingHostKeyPolicy):  # type: ignore[misc]
         def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
             raise HostKeyRefused(
-                hostname, key.get_name(), key.fingerprint, key.asbytes() in revoked
+                alias or hostname, key.get_name(), key.fingerprint, key.asbytes() in revoked
             )
 
     class StrictClient(SSHClient):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            for name in known:
-                for kind, key in known[name].items():
-                    self.get_host_keys().add(name, kind, key)
+            for host in names:
+                for kind, key in names[host].items():
+                    self.get_host_keys().add(host, kind, key)
 
         def set_missing_host_key_policy(self, policy: Any) -> None:
             super().set_missing_host_key_policy(Refuse)
@@ -106,13 +110,16 @@ def _client_class(paths: Sequence[Path]) -> type:
 
 
 @contextmanager
-def strict(paths: Sequence[Path]) -> Iterator[None]:
-    """Check host keys on every connection that Fabric builds inside this context."""
+def strict(paths: Sequence[Path], alias: str = "", name: str = "") -> Iterator[None]:
+    """Check host keys on every connection that Fabric builds inside this context.
+
+    `alias` replaces the host's own `name` in known_hosts (HostKeyAlias).
+    """
     import fabric.connection
 
     with _building:
         before = fabric.connection.SSHClient
-        fabric.connection.SSHClient = _client_class(paths)
+        fabric.connection.SSHClient = _client_class(paths, alias, name)
         try:
             yield
         finally:

@@ -63,6 +63,7 @@ PARTS: dict[str, Callable[[], Any]] = {
     "zsh": _program("zsh"),
     "fish": _program("fish"),
     "tcsh": _program("tcsh"),
+    "ssh": _program("ssh"),
     "dash": _program("dash"),
 }
 

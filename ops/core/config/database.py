@@ -66,7 +66,7 @@ class Database(Model):
 class Bastion(Model):
     """The SSH host that reaches the database.
 
-    Anything not set here is read from ~/.ssh/config, as ssh does.
+    Anything not set here is read from ~/.ssh/config, as ssh does (by `ssh -G`).
     """
 
     host: Text = Field(
@@ -88,7 +88,9 @@ class Bastion(Model):
         description="File instead of ~/.ssh/known_hosts; unknown or changed keys are refused.",
     )
     identity_file: Text | None = Field(
-        None, description="Private key; default: those of ssh_config and of the agent."
+        None,
+        description="Private key, in the file or in the agent; default: those of ssh_config and of "
+        "the agent.",
     )
     python: Text = Field("python3", description="Python on the bastion, for `run: remote`.")
     cache: Text = Field(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -55,12 +55,23 @@ def run(
     if not plan.revisions:  # the engine only reads
         mode = target.database.mode
         return replace(run_from_here(target, plan, options, progress), mode=mode)
-    with connection.connect(target.settings) as host:
+    with _connected(target) as host:
         environment = _prepare(target, host, progress)
         if environment is not None:
             with RemoteRun(target, environment, progress, host) as remote:
                 return remote.start_and_wait(plan, options)
     return run_from_here(target, plan, options, progress)
+
+
+@contextmanager
+def _connected(target: MigrationTarget) -> Iterator[Host]:
+    """The connection that the target was opened with, or another one if it was lost meanwhile."""
+    own = target.database.bastion
+    if own is not None and own.is_alive():
+        yield own
+        return
+    with connection.connect(target.settings) as host:
+        yield host
 
 
 def _prepare(
@@ -131,7 +142,8 @@ class RemoteRun:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        self.host.close()
+        if self.host is not self.target.database.bastion:  # which is closed with the target
+            self.host.close()
 
     def start_and_wait(self, plan: MigrationPlan, options: RunOptions) -> RunResult:
         """Start the run, and wait for its end."""
@@ -350,15 +362,13 @@ def _open_run(target: MigrationTarget, id: str, progress: Callable[[str], None])
         key = f"environments.{target.settings.name}.database.run"
         why = f"{key} is {target.database.mode}: a run ends with the command that started it"
         raise Refused(what, why, "inv db.history")
-    host = connection.connect(target.settings)
-    try:
+    with ExitStack() as opened:
+        host = opened.enter_context(_connected(target))
         configured, name = _configured(target), target.settings.name
         _, folders = bastion.probe(host, configured.python, configured.cache, name)
         code = bundle.code_bundle(Path(target.database.target.folder)).name
         environment = bastion.installed_environment(configured.python, name, folders, code)
         if environment is None:
             raise Refused(what, f"nothing was ever run on {host.where}", "inv db.history")
-    except BaseException:
-        host.close()
-        raise
+        opened.pop_all()  # the run closes it
     return RemoteRun(target, environment, progress, host, id)
