@@ -49,15 +49,16 @@ class HopConfig:
 
 
 def read(name: str, user: str | None, port: int | None, file: Path | None) -> HopConfig | None:
-    """Read the configuration of a host; None without the program `ssh`.
+    """Read the configuration of a host; None where `ssh` can't be run.
 
     `user` and `port` take precedence over the file, which is the user's own if None. Raises
     ConfigError for a file that ssh refuses.
     """
     program = shutil.which("ssh")
-    if program is None:
+    home = _account_home()
+    if program is None or home is None:  # ssh refuses to run as a user without an account
         return None
-    own = _own_file() if file is None else str(file)
+    own = _own_file(home) if file is None else str(file)
     words = [program, "-G", "-T"]
     words += ["-F", own] if own else []
     words += ["-l", user] if user else []
@@ -80,11 +81,19 @@ def read(name: str, user: str | None, port: int | None, file: Path | None) -> Ho
     return parse(name, done.stdout.decode(errors="replace"))
 
 
-def _own_file() -> str:
-    """The file for `-F`, if $HOME is not the account's: ssh itself ignores $HOME."""
+def _account_home() -> Path | None:
+    """The home folder of this user's account; None without one, as in some containers."""
     import pwd
 
-    if Path.home() == Path(pwd.getpwuid(os.getuid()).pw_dir):
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return None
+
+
+def _own_file(home: Path) -> str:
+    """The file for `-F`, if $HOME is not the account's: ssh itself ignores $HOME."""
+    if Path.home() == home:
         return ""
     own = Path.home() / ".ssh" / "config"
     return str(own) if own.is_file() else _NONE

@@ -6,6 +6,7 @@ import getpass
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.real.ssh_server import SshServer
 
 pytestmark = pytest.mark.timeout(60)
 USER = getpass.getuser()
+ROOT = Path(__file__).resolve().parents[2]
 # the bastion by its name alone; everything else is in ssh_config
 BY_NAME: dict[str, Any] = {"host": "bastion", "port": None, "user": None, "identity_file": None}
 
@@ -180,3 +182,17 @@ def test_the_hops_of_proxyjump(text: str, hops: list[tuple[str, str | None, int 
 def test_a_gateway_that_is_no_host(text: str) -> None:
     with pytest.raises(OpsError, match=r"\[user@\]host"):
         client_config.jumps(text)
+
+
+def test_a_user_without_an_account(require: Any) -> None:
+    """In a container with a number for a user ssh does not run: paramiko reads the file."""
+    require("ssh")
+    if os.getuid():
+        pytest.skip("only root can become another user")
+    code = (
+        "import os; from ops.ssh import client_config; os.setuid(54321); "
+        "print(client_config.read('x', None, None, None))"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout == "None\n", done.stderr
