@@ -18,6 +18,8 @@ class Instance:
     """An instance (DescribeDBInstances).
 
     `status` is DBInstanceStatus: available, stopped, starting, backing-up …
+    `public` is PubliclyAccessible: if false, its address is reached from its VPC only; None if RDS
+    does not say.
     """
 
     id: str
@@ -25,6 +27,7 @@ class Instance:
     engine: str
     version: str
     host: str = ""
+    public: bool | None = None
 
     @property
     def major(self) -> int | None:
@@ -61,6 +64,7 @@ def instance(cloud: AwsSession, id: str) -> Instance:
             found["Engine"],
             found["EngineVersion"],
             host,
+            found.get("PubliclyAccessible"),
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ops.core.errors import ConfigError, Unreachable
 from ops.core.findings import Unknown
-from ops.core.parallel import NotRead, Reads, gather, unknown
+from ops.core.parallel import NotRead, Reads, gather, try_call, unknown
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check, CheckKey, Kind
 from ops.health.probe_runner import Probe, health_group
@@ -93,9 +93,26 @@ def _vitals_check(inputs: SweepInputs) -> facts.Vitals | Check:
             try:
                 return facts.read_vitals(access_.target.parameters)
             except facts.DatabaseUnreachable as problem:
+                if problem.cause == "database_unreachable":
+                    _require_reachable(inputs, str(access_.target.parameters.get("host") or ""))
                 return rules.unreachable(problem.what, problem.why, problem.next, problem.cause)
     except BeyondBastion as problem:
         return rules.unreachable(problem.what, problem.why, problem.next)
+
+
+def _require_reachable(inputs: SweepInputs, host: str) -> None:
+    """Raise Unreachable if this machine cannot be expected to reach the database."""
+    if inputs.environment.database_run != "local":
+        return
+    found = try_call(inputs.instance)
+    if isinstance(found, Unknown) or found is None:
+        return
+    if rules.is_private(found.status, found.public, found.host, host):
+        raise Unreachable(
+            f"database on {host}, from this machine",
+            "its instance is private (PubliclyAccessible false), so only its VPC reaches it",
+            "set database.run: tunnel (or remote) and a bastion in invoke.yaml",
+        )
 
 
 def _released(inputs: SweepInputs) -> Mapping[str, str]:

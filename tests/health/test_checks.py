@@ -490,3 +490,22 @@ def test_a_daemon_service_without_instances_is_not_scaled_up() -> None:
 def test_a_check_of_another_method_is_named_by_it() -> None:
     assert health_pages.check_key("HEAD /x", "cdn").name == "HEAD /x via cdn"
     assert health_pages.check_key("admin.test/x", "alb").name == "GET admin.test/x via alb"
+
+
+@pytest.mark.parametrize(
+    ("status", "public", "address", "host", "private"),
+    [
+        ("available", False, "db.rds", "db.rds", True),
+        ("backing-up", False, "db.rds", "db.rds", True),
+        ("stopped", False, "db.rds", "db.rds", False),
+        ("available", True, "db.rds", "db.rds", False),
+        ("available", None, "db.rds", "db.rds", False),
+        ("available", False, "", "", False),
+        ("available", False, "db.rds", "127.0.0.1", False),
+    ],
+)
+def test_a_private_database_is_not_down_because_a_laptop_cannot_reach_it(
+    status: str, public: bool | None, address: str, host: str, private: bool
+) -> None:
+    """Only the address of a running instance that RDS calls private; a stopped one is down."""
+    assert database.is_private(status, public, address, host) is private

@@ -102,6 +102,14 @@ def secret(name: str, values: Mapping[str, str], host: str) -> Check:
     )
 
 
+def is_private(status: str, public: bool | None, address: str, host: str) -> bool:
+    """Whether `host` is the address of a running instance that only its VPC reaches.
+
+    No answer to a machine elsewhere then says nothing about the database.
+    """
+    return public is False and status in _WORKING and bool(host) and host == address
+
+
 def unreachable(
     where: str, why: str, advice: str, cause: ConnectionProblem = "database_unreachable"
 ) -> Check:
