@@ -245,7 +245,8 @@ def _kms_key(incident: Incident, arn: str) -> str:
     if not found or found.startswith(("arn:", "alias/")):
         return found
     region, account = incident.subject["region"], incident.subject["account"]
-    return f"arn:aws:kms:{region}:{account}:key/{found}"
+    partition = arn.split(":")[1]  # the secret's own
+    return f"arn:{partition}:kms:{region}:{account}:key/{found}"
 
 
 def _role(service: ServiceFact) -> str:
