@@ -20,7 +20,7 @@ def alarms(cloud: AwsSession, names: Sequence[str]) -> tuple[Alarm, ...]:
         answer = cloud.client("cloudwatch").describe_alarms(
             AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"]
         )
-        found = [*answer.get("MetricAlarms", ()), *answer.get("CompositeAlarms", ())]
+        found = [*answer["MetricAlarms"], *answer.get("CompositeAlarms", ())]
         return tuple(Alarm(each["AlarmName"], each["StateValue"]) for each in found)
 
 

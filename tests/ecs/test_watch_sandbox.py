@@ -39,7 +39,13 @@ def watched(platform, deployment, **options):
     outcome = watch.watch(
         observer,
         deployment,
-        **{"timeout_s": 60, "poll_s": 0.5, "display": notes, "service": "web", **options},
+        **{
+            "timeout_s": 60,
+            "poll_s": 0.5,
+            "display": notes,
+            "options": watch.WatchOptions("web"),
+            **options,
+        },
     )
     return outcome, notes
 

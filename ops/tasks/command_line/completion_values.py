@@ -77,8 +77,9 @@ class Values:
 
     def faults(self) -> list[str]:
         """The sandbox's faults."""
-        catalog = _text(Path(__file__).parents[2] / "sandbox/faults/catalog.py")
-        return re.findall(r'^    Fault\(\n        "([\w-]+)"', catalog, re.MULTILINE)
+        files = (Path(__file__).parents[2] / "sandbox/faults").rglob("catalog.py")
+        found = (re.findall(r'Fault\(\s*"([\w-]+)"', _text(file)) for file in files)
+        return sorted(name for names in found for name in names)
 
     def preflight_checks(self) -> list[str]:
         """The names of the preflight checks that can be skipped."""
