@@ -123,7 +123,7 @@ def test_a_commit_inside_a_procedure_fails_with_nothing_left(project: Project) -
 
 
 def test_a_prepared_transaction_is_named(project: Project) -> None:
-    """The sandbox's server allows prepared transactions: the revision's own would hold its locks."""
+    """The sandbox's server allows prepared transactions; one of a revision would hold its locks."""
     project.write("0001", f"{TABLE}    op.execute(\"PREPARE TRANSACTION 'x'\")")
     try:
         with pytest.raises(MigrateError, match="PREPARE TRANSACTION") as error:
