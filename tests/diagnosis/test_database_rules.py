@@ -248,7 +248,7 @@ def test_old_errors_in_the_log_of_a_healthy_service_are_no_cause() -> None:
     ("address", "whose", "fix"),
     [
         ("10.0.1.2", "a task of backend", "inv backend.restart"),
-        ("10.9.9.9", "no task of ours", "inv db.tunnel"),
+        ("10.9.9.9", "no task of ours", "run in psql, through inv db.tunnel: SELECT"),
     ],
 )
 def test_taken_connections_are_counted_by_client(address: str, whose: str, fix: str) -> None:
@@ -259,7 +259,9 @@ def test_taken_connections_are_counted_by_client(address: str, whose: str, fix: 
     ]
     finding = only(documents, "connections_exhausted").candidate.finding
     assert "47 of 50" in finding.summary and whose in finding.summary
-    assert finding.fix[0] == fix and "46 sessions of shop/reports" in finding.evidence[0].text
+    assert (
+        finding.fix[0].startswith(fix) and "46 sessions of shop/reports" in finding.evidence[0].text
+    )
 
 
 def test_few_connections_are_no_cause() -> None:
@@ -297,7 +299,7 @@ def test_the_root_of_a_queue_is_named_not_its_middle() -> None:
     assert "pid 20" in found.candidate.finding.summary
     assert "2 sessions" in found.candidate.finding.summary
     assert "public.orders ExclusiveLock" in texts(found)
-    assert found.candidate.finding.fix[-1] == "SELECT pg_terminate_backend(20);"
+    assert found.candidate.finding.fix[-1].endswith(": SELECT pg_terminate_backend(20);")
 
 
 @pytest.mark.parametrize(
@@ -341,7 +343,7 @@ def test_a_prepared_transaction_is_found_behind_pid_0() -> None:
     prepared = {"gid": "order-7", "owner": "shop", "age_s": 60.0, "locks": ["orders ExclusiveLock"]}
     documents = blocked(session(21, blocked_by=[0], **WAITING), prepared=[prepared])
     found = only(documents, "prepared_transaction_blocks")
-    assert found.candidate.finding.fix[-1] == "ROLLBACK PREPARED 'order-7';"
+    assert found.candidate.finding.fix[-1].endswith(": ROLLBACK PREPARED 'order-7';")
     assert causes(find(blocked(session(21), prepared=[prepared]))) == []
 
 

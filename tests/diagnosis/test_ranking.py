@@ -73,3 +73,30 @@ def test_the_database_explains_nothing_of_a_service_that_does_not_use_it() -> No
     found = rank([stopped, ours, others], affected={"database": frozenset({"backend"})})
     roots = [each.candidate.identity for each in found if not each.explained_by]
     assert roots == [("database_stopped", ""), ("page_failing", "frontend")]
+
+
+def test_a_cause_of_the_database_is_one_whichever_service_noticed_it() -> None:
+    found = rank(
+        [
+            candidate("database_tls", "backend", "certain", "seen by backend"),
+            candidate("database_tls", "", "likely", "seen by us"),
+        ]
+    )
+    [only] = found
+    assert only.candidate.identity == ("database_tls", "")
+    assert {each.text for each in only.candidate.finding.evidence} == {
+        "seen by backend",
+        "seen by us",
+    }
+
+
+def test_a_blocked_database_is_no_reason_for_the_circuit_breaker() -> None:
+    found = names(
+        candidate("transaction_blocks"), candidate("rollout_reverted_by_breaker", "backend")
+    )
+    assert ("rollout_reverted_by_breaker", "") in found
+    found = names(
+        candidate("container_exited", "backend"),
+        candidate("rollout_reverted_by_breaker", "backend"),
+    )
+    assert ("rollout_reverted_by_breaker", "container_exited") in found

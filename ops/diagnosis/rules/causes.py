@@ -59,6 +59,8 @@ LAYERS: tuple[Layer, ...] = (
     "log",
 )  # in the order in which root causes of equal confidence are reported
 _TAKEN_BACK = "rollout_reverted_by_breaker"
+# layers whose causes keep the tasks of one rollout from starting or getting healthy
+_OF_TASKS = ("capacity", "network", "image", "secret", "role", "container", "target", "log")
 Rule = Callable[[Incident], Iterable[Candidate]]
 
 
@@ -77,7 +79,8 @@ class CauseInfo:
     explains: tuple[str, ...] = ()
 
     def explains_cause(self, name: str) -> bool:
-        if name == _TAKEN_BACK and "service_unsteady" in self.explains and self.layer != "release":
+        fails_tasks = "service_unsteady" in self.explains and self.layer in _OF_TASKS
+        if name == _TAKEN_BACK and fails_tasks:
             return True  # tasks that fail are why the circuit breaker takes a rollout back
         return any(
             name.startswith(each[:-1]) if each.endswith("*") else name == each

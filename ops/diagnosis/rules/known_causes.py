@@ -12,6 +12,7 @@ _TASKS = (
     "target_unhealthy",
     "target_port",
     "no_targets",
+    "fails_open",
     "container_exited",
     "container_unhealthy",
     "log_errors",

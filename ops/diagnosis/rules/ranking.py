@@ -9,6 +9,7 @@ from ops.core.findings import Evidence
 from ops.diagnosis.model import Candidate, Diagnosed
 from ops.diagnosis.rules.causes import LAYERS, layer_of, registered
 
+_OF_THE_PLATFORM = ("access", "lock", "database")  # layers whose causes belong to no service
 _CONFIDENCE = ("certain", "likely", "possible")
 
 
@@ -57,10 +58,17 @@ def rank(
 
 
 def merge(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Merge candidates of the same cause and service, with all their evidence, counted if equal."""
-    found: dict[tuple[str, str], list[Candidate]] = {}
-    for each in candidates:
-        found.setdefault(each.identity, []).append(each)
+    """Merge candidates of the same cause and service, with all their evidence, counted if equal.
+
+    A cause of the database or of access is one, whichever service noticed it.
+    """
+    found: dict[Identity, list[Candidate]] = {}
+    every = tuple(candidates)
+    general = {each.finding.cause for each in every if not each.service}
+    for each in sorted(every, key=lambda candidate: bool(candidate.service)):
+        cause = each.finding.cause
+        affected = layer_of(cause) in _OF_THE_PLATFORM and cause in general
+        found.setdefault((cause, "" if affected else each.service), []).append(each)
     return tuple(map(_merge, found.values()))
 
 
@@ -68,7 +76,8 @@ def _merge(same: Sequence[Candidate]) -> Candidate:
     best = min(same, key=lambda each: _CONFIDENCE.index(each.finding.confidence))
     evidence = fold(item for each in same for item in each.finding.evidence)
     fixes = tuple(dict.fromkeys(command for each in same for command in each.finding.fix))
-    return replace(best, finding=replace(best.finding, evidence=evidence, fix=fixes))
+    finding = replace(best.finding, evidence=evidence, fix=fixes)
+    return replace(best, finding=finding, service=same[0].service)
 
 
 def fold(evidence: Iterable[Evidence]) -> tuple[Evidence, ...]:

@@ -94,7 +94,7 @@ def transaction_blocks(incident: Incident) -> Iterator[Candidate]:
             f"{_count(incident)}",
             "certain",
             tuple(_evidence(incident, root)),
-            ("inv db.tunnel", end),
+            (f"run in psql, through inv db.tunnel: {end}",),
         )
         because = (
             "it waits for nothing itself, and does nothing: its client left it open"
@@ -138,7 +138,9 @@ def migration_blocks(incident: Incident) -> Iterator[Candidate]:
             f"{root['application']}) blocks {_count(incident)}",
             "certain" if idle else "likely",
             (*_evidence(incident, root), *holders, *runs),
-            ("inv db.history", "inv db.tunnel", end) if idle else ("inv db.history", "inv db.ping"),
+            ("inv db.history", f"run in psql, through inv db.tunnel: {end}")
+            if idle
+            else ("inv db.history", "inv db.ping"),
         )
         because = (
             "its session is idle in a transaction: no runner works on it"
@@ -175,7 +177,7 @@ def prepared_transaction_blocks(incident: Incident) -> Iterator[Candidate]:
         f"PostgreSQL: the prepared transaction {holding[0]['gid']} blocks {_count(incident)}",
         "certain" if len(holding) == 1 else "likely",
         (*items, *_waiting(incident)),
-        ("inv db.tunnel", f"ROLLBACK PREPARED '{gid}';"),
+        (f"run in psql, through inv db.tunnel: ROLLBACK PREPARED '{gid}';",),
     )
     yield Candidate(
         finding, because="pg_blocking_pids names no session (0), so none holds the lock"

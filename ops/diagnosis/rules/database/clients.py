@@ -195,7 +195,7 @@ def _exhausted(
         f"PostgreSQL: {taken} of {limit} connections are taken, {most} of them by {who} ({whose})",
         "certain",
         (*items, *refused),
-        (f"inv {holder}.restart",) if holder else ("inv db.tunnel", f"{end};"),
+        (f"inv {holder}.restart",) if holder else (f"run in psql, through inv db.tunnel: {end};",),
     )
     return Candidate(finding, because=f"one client holds {most} of the {taken} sessions")
 
