@@ -118,7 +118,7 @@ def test_a_commit_becomes_containers_of_its_image(real: Any, docked: Checkout) -
     files = {"backend/Dockerfile": dockerfile(docked, 'python3 -c "print(6 * 7)" > made.txt')}
     tag = world.commit(docked, files, "A new version, with a step of its own")
     with world.client(world.overlay(docked)["site"]) as client:
-        process = docked.inv("backend.deploy", "--json")
+        process = docked.inv("backend.deploy", "--json", "--verbose")
     done = json.loads(process.stdout)
     assert (done["verdict"], done["tag"], client.failed) == ("succeeded", tag, []), process.stderr
     assert client.asked > 50 and world.version(docked) == tag
