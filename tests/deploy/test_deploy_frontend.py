@@ -369,7 +369,7 @@ def test_a_distribution_that_is_not_there_is_refused_before_anything_is_built(
         and "(davidshaevel.com)" in done.stderr
         and "--skip cdn" in done.stderr
     )
-    assert "Step 1/" not in done.stderr
+    assert "✓ build" not in done.stderr
 
 
 def test_a_rollback_shows_the_earlier_page_at_once(platform: Checkout) -> None:

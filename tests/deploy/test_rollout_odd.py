@@ -95,7 +95,7 @@ def test_a_service_that_another_controller_deploys_is_refused_first(
         done = platform.inv("backend.deploy", "--json", "--skip", "tests")
     assert done.returncode == 3, done.stderr
     assert json.loads(done.stdout)["verdict"] == "refused" and named in done.stderr
-    assert world.newest_revision(platform) == before and "Step 1/" not in done.stderr
+    assert world.newest_revision(platform) == before and "✓ build" not in done.stderr
     images = world.aws(platform, "ecr").describe_images(repositoryName="davidshaevel/backend")[
         "imageDetails"
     ]

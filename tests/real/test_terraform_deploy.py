@@ -117,16 +117,13 @@ def test_the_first_apply_only_adopts(owned: Team) -> None:
 
 
 def test_an_undeclared_variable_is_found_before_anything_is_built(owned: Team) -> None:
-    """Exit 2 with the nearest name; no image was made."""
+    """Preflight refuses with the nearest name; no image was made."""
     world.commit(owned.checkout, {"backend/NOTE": "nothing"}, "Nothing that is deployed")
     variable = {"INVOKE_ENVIRONMENTS_SANDBOX_SERVICES_BACKEND_IMAGE_VARIABLE": "backend_image"}
     done = owned.inv("backend.deploy", **variable)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert (
-        "Terraform variable backend_image " in done.stderr
-        and "did you mean backend_container_image?" in done.stderr
-    )
-    assert "Step 1/" not in done.stderr
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "backend_image" in done.stderr and "did you mean backend_container_image?" in done.stderr
+    assert "✓ build" not in done.stderr
 
 
 def test_a_deploy_by_a_saved_plan(owned: Team) -> None:
@@ -287,7 +284,7 @@ def test_a_variable_file_that_switches_the_service_off(owned: Team) -> None:
         asked.returncode == 3
         and "terraform.tfvars was added since the last release" in asked.stderr
     ), asked.stderr
-    assert "Step 1/" not in asked.stderr
+    assert "✓ build" not in asked.stderr
     refused = owned.inv("backend.deploy", "--yes")
     (owned.directory / "terraform.tfvars").unlink()
     assert refused.returncode == 3, refused.stdout + refused.stderr
