@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+_RUNS = 20  # the newest runs of migrations
 _MAX_STATEMENT = 200  # characters
 _SETTINGS = """
 SELECT current_setting('server_version') AS server_version, now() AS read_at,
@@ -98,7 +99,7 @@ def _history(opened: Any) -> list[Mapping[str, Any]] | None:
     try:
         return [
             {name: each[name] for name in ("run", "verb", "by", "host", "began_at", "result")}
-            for each in audit.history(opened, 3)
+            for each in audit.history(opened, _RUNS)
         ]
     except Error:
         return None

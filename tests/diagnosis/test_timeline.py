@@ -32,12 +32,30 @@ def test_sources_are_merged_by_time() -> None:
             "Username": "pipeline",
         }
     ]
+    documents["database/activity"] = {
+        "history": [
+            {
+                "run": "r1",
+                "verb": "db.upgrade",
+                "by": "ada",
+                "began_at": "2026-11-28T02:52:00+00:00",
+                "ended_at": "2026-11-28T02:53:00+00:00",
+                "result": "failed",
+            }
+        ]
+    }
+    documents["logs/database"] = {
+        "backend": [{"at": "2026-11-28T02:54:00+00:00", "task": "t2", "message": "refused"}]
+    }
     found = timeline(read_incident(snapshot(documents)), timedelta(minutes=30))
     assert [(each.source, each.text) for each in found] == [
         ("RDS", "DB instance shutdown"),
         ("release", "deploy abc1234: rolled_back"),
         ("CloudTrail", "UpdateService by pipeline"),
         ("ECS task", "task t1 stopped: Essential container in task exited"),
+        ("migration", "db.upgrade r1 began, by ada"),
+        ("migration", "db.upgrade r1 failed, by ada"),
+        ("log of t2", "refused"),
         ("ECS deployment", "deployment ecs-svc/1 of dev-backend:7 began"),
     ]
 

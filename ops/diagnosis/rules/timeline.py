@@ -91,10 +91,20 @@ def _alarms(incident: Incident) -> Iterator[Moment]:
 
 
 def _migrations(incident: Incident) -> Iterator[Moment]:
-    for each in incident.content("database/migrations") or ():
-        at = parse_time(each.get("at"))
-        if at:
-            yield Moment(at, "migration", each.get("text", ""))
+    for run in (incident.content("database/activity") or {}).get("history") or ():
+        for name, verb in (("began_at", "began"), ("ended_at", run.get("result") or "ended")):
+            at = parse_time(run.get(name))
+            if at:
+                text = f"{run.get('verb')} {run.get('run')} {verb}, by {run.get('by')}"
+                yield Moment(at, "migration", text)
+
+
+def _database_problems(incident: Incident) -> Iterator[Moment]:
+    for service, lines in (incident.content("logs/database") or {}).items():
+        for line in lines:
+            at = parse_time(line.get("at"))
+            if at:
+                yield Moment(at, f"log of {str(line.get('task'))[:12]}", line["message"], service)
 
 
 _SOURCES: tuple[Callable[[Incident], Iterator[Moment]], ...] = (
@@ -105,6 +115,7 @@ _SOURCES: tuple[Callable[[Incident], Iterator[Moment]], ...] = (
     _cdn,
     _alarms,
     _migrations,
+    _database_problems,
 )
 
 
