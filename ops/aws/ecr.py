@@ -66,8 +66,10 @@ def place_of(repository: Repository) -> str:
 def repository(cloud: AwsSession, name: str) -> Repository | None:
     """Describe a repository (ecr:DescribeRepositories); None if it does not exist.
 
-    `name`: its name, or its URI if it is in another account or Region.
+    `name`: its name, or its URI if it is in another account or Region; "" is no repository.
     """
+    if not name:
+        return None
     place = _Place.of(cloud, name)
     client = place.cloud.client("ecr")
     with cloud.translated(f"repository {name} (ecr:DescribeRepositories)"):
@@ -91,6 +93,8 @@ def image(cloud: AwsSession, repository_name: str, tag: str) -> Image | None:
 
     None if the tag or the repository does not exist. The size is in bytes, compressed.
     """
+    if not repository_name:
+        return None
     place = _Place.of(cloud, repository_name)
     client = place.cloud.client("ecr")
     with cloud.translated(f"image {repository_name}:{tag} (ecr:DescribeImages)"):
@@ -115,6 +119,8 @@ def images(cloud: AwsSession, repository_name: str) -> tuple[Image, ...]:
     ECR returns them in no order, so every page is read: an image that is not listed does not exist.
     See the runbook, section 6, "Identify previous working image tag".
     """
+    if not repository_name:
+        return ()
     place = _Place.of(cloud, repository_name)
     with cloud.translated(f"images of {repository_name} (ecr:DescribeImages)"):
         pages = (

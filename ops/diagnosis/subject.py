@@ -31,7 +31,7 @@ def subject(settings: Settings) -> dict[str, Any]:
             name: {
                 "ecs_service": service.ecs_service,
                 "container": service.container,
-                "repository": repository_name(service.repository),
+                "repository": repository_name(service.repository or ""),
                 "health_path": service.health_path or "",
                 "container_port": service.container_port,
                 "log_group": service.log_group or "",

@@ -32,10 +32,11 @@ def reads(settings: Settings, connect: Callable[[], Platform]) -> Iterator[World
     for name, service in sorted(environment.services.items()):
         key = f"services.{name}"
         yield WorldRead(_service_keys(name, service), at(_service, name, service))
-        repository = f"{key}.repository"
-        yield WorldRead(
-            {repository: service.repository}, at(_repository, repository, service.repository)
-        )
+        if service.repository:
+            repository = f"{key}.repository"
+            yield WorldRead(
+                {repository: service.repository}, at(_repository, repository, service.repository)
+            )
         if service.log_group:
             group = f"{key}.log_group"
             yield WorldRead({group: service.log_group}, at(_log_group, group, service.log_group))

@@ -173,7 +173,7 @@ def _newest_tags(request: GatherRequest) -> tuple[str, ...]:
     from ops.aws import ecr
 
     try:
-        found = ecr.images(request.platform.cloud, request.service.repository)
+        found = ecr.images(request.platform.cloud, request.service.repository or "")
     except OpsError:
         return ()
     return tuple(each.tag for each in found)
@@ -239,7 +239,7 @@ def _submit_independent(request: GatherRequest, reads: Reads) -> _IndependentRea
     building = request.tag is None
     return _IndependentReads(
         identity=reads.submit(session.identity, cloud),
-        repository=reads.submit(ecr.repository, cloud, service.repository),
+        repository=reads.submit(ecr.repository, cloud, service.repository or ""),
         state=reads.submit(ecs.service, cloud, environment.cluster, service.ecs_service),
         answers=reads.submit(_probe_endpoints, request),
         schema=reads.submit(_schema, request),

@@ -160,7 +160,7 @@ def releases(
         ui.progress(f"release records of this checkout are not sent yet, and not listed: {why}")
     with Reads() as reads:
         read_keys = reads.submit(keys, platform, service, _MAX_RECORDS)
-        read_images = reads.submit(ecr.images, platform.cloud, configured.repository)
+        read_images = reads.submit(ecr.images, platform.cloud, configured.repository or "")
         read_tasks = reads.submit(
             ecs.tasks, platform.cloud, environment.cluster, configured.ecs_service
         )

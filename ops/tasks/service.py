@@ -112,7 +112,7 @@ def make_image(session: Session, service: str, *, push: bool) -> None:
     from ops.deploy import image as flow
     from ops.platform import Platform
 
-    session.settings.service(service)
+    session.settings.deployed_service(service)
     session.carry_out(flow.PlannedImage(Platform.of(session.settings), service, push))
 
 
@@ -164,7 +164,7 @@ def deploy(
     session.if_stopped = lambda error: document_of_error(service, error, tag)
     settings = session.settings
     session.if_stopped = lambda error: document_of_error(service, error, tag, settings.name)
-    settings.service(service)
+    settings.deployed_service(service)
     request = deploy_request(
         session,
         service,
@@ -193,7 +193,7 @@ def restart(session: Session, service: str, no_wait: bool = False) -> None:
 
     settings = session.settings
     session.if_stopped = lambda error: document_of_error(service, error, None, settings.name)
-    settings.service(service)
+    settings.deployed_service(service)
     request = deploy_request(session, service, no_wait=no_wait)
     platform = Platform.of(settings)
     session.carry_out(flow.plan(platform, service, request, live_display.create_display))
@@ -279,7 +279,7 @@ def rollback(
     session.if_stopped = lambda error: document_of_error(service, error, None)
     settings = session.settings
     session.if_stopped = lambda error: document_of_error(service, error, None, settings.name)
-    settings.service(service)
+    settings.deployed_service(service)
     request = deploy_request(session, service, allow_destroy=frozenset(allow_destroy or ()))
     session.carry_out(
         PlannedRollback(

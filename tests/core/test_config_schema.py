@@ -15,7 +15,7 @@ from ops.core.config import schema
 ROOT = Path(__file__).resolve().parents[2]
 REQUIRED = {
     "Environment": {"account", "region", "cluster", "services"},
-    "Service": {"ecs_service", "container", "repository"},
+    "Service": {"ecs_service", "container"},
 }
 
 

@@ -96,8 +96,10 @@ class Service(Model):
         description="The container of the task definition whose image is deployed; sidecars are "
         "not changed."
     )
-    repository: Text = Field(
-        description="Name of the ECR repository, or its URI if it is in another account or Region."
+    repository: Text | None = Field(
+        None,
+        description="Name of the ECR repository, or its URI if it is in another account or Region. "
+        "Without it the service is watched, and never built or deployed.",
     )
     context: Text = Field(".", description="Build context, relative to `source`.")
     dockerfile: Text = Field("Dockerfile", description="Relative to the context.")
@@ -408,6 +410,23 @@ class Settings(Model):
     name: str
     root: Path
     environment: Environment
+
+    def deployed_service(self, name: str) -> Service:
+        """The service with this name, if it has a repository.
+
+        Raises ConfigError for an unknown service, and for one that is only watched.
+        """
+        from ops.core.errors import ConfigError
+
+        found = self.service(name)
+        if found.repository is None:
+            key = f"environments.{self.name}.services.{name}.repository"
+            raise ConfigError(
+                f"{name} is watched here, not built or deployed",
+                f"{key} is not set",
+                f"inv {name}.status, or set {key} to the ECR repository of its image",
+            )
+        return found
 
     def service(self, name: str) -> Service:
         """The named service of this environment. Raises ConfigError listing those that it has."""

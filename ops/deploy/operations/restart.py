@@ -72,7 +72,7 @@ def plan(
     revision = ecs.task_definition(platform.cloud, state.task_definition)
     container = (revision.container(service.container) if revision else None) or {}
     image = str(container.get("image", ""))
-    tag = image_tag(image) or _tag_in_ecr(platform, service.repository, image)
+    tag = image_tag(image) or _tag_in_ecr(platform, service.repository or "", image)
     if not tag:
         label, aws = state.task_definition.rsplit("/", 1)[-1], platform.cloud.program
         why = f"{label} has image {image or 'none'}, and no tag of {service.repository} names it"

@@ -108,7 +108,7 @@ def _release(
     record = find_release(service, name, found) if name else None
     if record is not None:
         return record
-    repository = platform.settings.service(service).repository
+    repository = platform.settings.service(service).repository or ""
     try:
         image = ecr.image(platform.cloud, repository, validate_tag(name))
     except ConfigError:

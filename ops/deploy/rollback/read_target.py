@@ -139,7 +139,7 @@ class _Reader:
         return state
 
     def image(self, tag: str) -> Image | None:
-        return ecr.image(self.platform.cloud, self.service.repository, tag)
+        return ecr.image(self.platform.cloud, self.service.repository or "", tag)
 
     def named(self, to: str) -> RollbackTarget:
         """The release that `--to` names: one with a record, a revision, or a tag in ECR."""

@@ -61,7 +61,8 @@ def task_definition(
                 yield not_read(f"{key}.{name}", value, unread)
         return
     repository = image_repository(str(container.get("image", "")))
-    yield compare(f"{key}.repository", service.repository, repository, source)
+    if service.repository is not None:
+        yield compare(f"{key}.repository", service.repository, repository, source)
     if service.container_port is not None:
         found = ports(container)
         yield compare(f"{key}.container_port", service.container_port, found, source)

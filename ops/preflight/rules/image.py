@@ -38,6 +38,11 @@ def repository(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     found, name = facts.repository, service_config(facts, environment).repository
     if isinstance(found, Unknown):
         return refuse_unknown(f"ECR repository {name}", found, "fix this, then inv preflight")
+    if name is None:
+        return refuse(
+            f"{config_key(facts, 'repository')} is not set: the service is watched, not deployed",
+            "set it to the ECR repository of its image",
+        )
     if found is None:
         where = f"account {environment.account}, {environment.region}"
         return refuse(
