@@ -19,7 +19,7 @@ class Instance:
 
     `status` is DBInstanceStatus: available, stopped, starting, backing-up …
     `public` is PubliclyAccessible: if false, its address is reached from its VPC only; None if RDS
-    does not say.
+    does not say. `database` is DBName, the database that RDS created; "" if it created none.
     """
 
     id: str
@@ -28,6 +28,8 @@ class Instance:
     version: str
     host: str = ""
     public: bool | None = None
+    port: str = ""
+    database: str = ""
 
     @property
     def major(self) -> int | None:
@@ -57,14 +59,16 @@ def instance(cloud: AwsSession, id: str) -> Instance:
     """Describe an instance (rds:DescribeDBInstances). Raises ConfigError if it does not exist."""
     with cloud.translated(f"RDS instance {id} (rds:DescribeDBInstances)", _not_found(id)):
         found = cloud.client("rds").describe_db_instances(DBInstanceIdentifier=id)["DBInstances"][0]
-        host = (found.get("Endpoint") or {}).get("Address", "")  # absent while it is being created
+        endpoint = found.get("Endpoint") or {}  # absent while it is being created
         return Instance(
             found["DBInstanceIdentifier"],
             found["DBInstanceStatus"],
             found["Engine"],
             found["EngineVersion"],
-            host,
+            endpoint.get("Address", ""),
             found.get("PubliclyAccessible"),
+            str(endpoint.get("Port") or ""),
+            found.get("DBName") or "",
         )
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.aws import secrets
 from ops.aws.session import AwsSession
 from ops.core import host_identity
 from ops.core.errors import ConfigError, Unreachable, error_of_kind
@@ -31,8 +30,8 @@ from ops.migrator.model import (
     RunIdentity,
     TargetDatabase,
 )
+from ops.postgres import credentials, tunnel
 from ops.postgres import facts as database
-from ops.postgres import tunnel
 from ops.ssh.connection import Host
 
 if TYPE_CHECKING:
@@ -149,7 +148,10 @@ def open_database(
     folder = _revisions_of(settings)
     parameters: Mapping[str, Any]
     if configured.secret:
-        values = secret() if secret else secrets.value(cloud(), configured.secret)
+        if secret:
+            values = credentials.complete(cloud(), configured, secret())
+        else:
+            values = credentials.read(cloud(), configured)
         parameters = database.connection_parameters(configured, values)
     elif settings.environment.overlay:
         why = "with an overlay it never uses this machine's PG* variables or ~/.pgpass"

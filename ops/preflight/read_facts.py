@@ -383,8 +383,7 @@ def _probe_endpoints(request: GatherRequest) -> tuple[Answer, ...]:
 
 def _schema(request: GatherRequest) -> SchemaRevision | None:
     """Read the database's revision and the pending ones; None without a database."""
-    from ops.aws import secrets
-    from ops.postgres import facts, pending, tunnel
+    from ops.postgres import credentials, facts, pending, tunnel
 
     settings = request.platform.settings
     configured = settings.environment.database
@@ -392,7 +391,7 @@ def _schema(request: GatherRequest) -> SchemaRevision | None:
         return None
     if "migrations" in request.skip:
         raise OpsError("skipped")
-    secret = secrets.value(request.platform.cloud, configured.secret) if configured.secret else {}
+    secret = credentials.read(request.platform.cloud, configured)
     with tunnel.open_route(settings, facts.connection_parameters(configured, secret)) as route:
         revision = facts.revision_at(route.parameters)
     return SchemaRevision(

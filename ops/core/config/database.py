@@ -22,7 +22,9 @@ class Database(Model):
         description="Secrets Manager secret: username, password; host, port, dbname if present.",
     )
     instance: Text | None = Field(None, description="RDS instance identifier.")
-    name: Text | None = Field(None, description="Database name, if the secret has none.")
+    name: Text | None = Field(
+        None, description="Database name. Default: the secret's, else the RDS instance's."
+    )
     host: Text | None = Field(
         None, description="Address to connect to, if it differs from the secret's."
     )
