@@ -115,7 +115,7 @@ def test_preflight_shows_a_subject_and_a_test_without_secrets_and_escapes(
         platform, {"backend/test_leak.py": TEST}, "Set password=hunter2Kx9 \x1b[31mfor all"
     )
     try:
-        text, document = platform.inv("preflight"), platform.inv("preflight", "--json")
+        text, document = platform.inv("preflight", "--verbose"), platform.inv("preflight", "--json")
     finally:
         world.revert(platform)
     for done in (text, document):
