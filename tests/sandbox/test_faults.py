@@ -249,6 +249,9 @@ def test_as_a_user_types_it(root: Path, new_checkout: Callable[[str], Checkout])
     assert {row["name"] for row in rows if row["emulated"]} == {
         "out-of-memory",
         "wrong-architecture",
+        "fargate-capacity",
+        "vcpu-quota",
+        "terraform-revert",
     }
     assert "broken: page-500" in checkout.inv("sandbox.status").stdout
     assert "* page-500" in checkout.inv("sandbox.faults").stdout
