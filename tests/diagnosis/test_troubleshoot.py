@@ -10,6 +10,7 @@ import pytest
 
 from tests.checkout import Checkout
 from tests.deploy import deploying as world
+from tests.diagnosis.looking import until_nothing
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -58,9 +59,9 @@ def test_a_deploy_and_a_rollback_are_no_finding(platform: Checkout) -> None:
     deploy.communicate(timeout=120)
     assert deploy.returncode == 0
     assert during["findings"] == []
-    assert troubleshoot(platform)["findings"] == []
+    until_nothing(platform)
     assert platform.inv("backend.rollback", "--yes").returncode == 0
-    assert troubleshoot(platform)["findings"] == []
+    until_nothing(platform)
 
 
 def test_a_saved_incident_is_replayed(platform: Checkout) -> None:
