@@ -27,7 +27,7 @@ def mended(platform: Checkout) -> Iterator[None]:
         (("image-missing", "json-as-html"), {"image_missing", "wrong_content_type"}),
         (("role-pull", "state-lock"), {"role_permission_missing", "state_lock_stale"}),
         (("page-500", "schema-behind"), {"page_failing", "schema_behind_release"}),
-        (("no-nat-route", "stale-cdn"), {"no_route", "release_not_invalidated"}),
+        (("no-nat-route", "json-as-html"), {"no_route", "wrong_content_type"}),
     ],
 )
 def test_two_faults_have_two_causes(

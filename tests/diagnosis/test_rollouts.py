@@ -104,3 +104,14 @@ def test_unknown_tasks_are_no_normal_rollout() -> None:
     del documents["ecs/tasks"]
     found = find(documents, {"ecs/tasks": "denied"})
     assert found.rollouts == () and causes(found) == ["service_unsteady"]
+
+
+@pytest.mark.parametrize(("digest", "found"), [("sha256:1", []), ("sha256:2", ["not_the_release"])])
+def test_a_release_that_was_recorded_during_the_look(digest: str, found: list[str]) -> None:
+    """The check read the records a moment too early; another image is still a finding."""
+    documents = verifying(LOCK | {"expired": True, "name": "frontend"})
+    del documents["locks"]
+    for each in documents["ecs/tasks"]["dev-backend"]["running"]:
+        each["containers"][0]["imageDigest"] = digest
+    documents["releases"]["backend"] = [{"verdict": "succeeded", "digest": "sha256:1"}]
+    assert causes(find(documents)) == found

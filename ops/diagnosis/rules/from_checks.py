@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from ops.aws.facts import ServiceState
-from ops.core.findings import Evidence
+from ops.core.findings import Evidence, Unknown
 from ops.diagnosis.facts import CheckFact, Incident
 from ops.diagnosis.model import Candidate
 from ops.diagnosis.rules import known_causes  # noqa: F401 - registers them
@@ -34,10 +34,23 @@ def _findings(incident: Incident) -> Iterator[Candidate]:
             continue
         if is_expected(check.finding.cause, check.service, rollouts):
             continue
+        if check.finding.cause == "not_the_release" and _is_released(incident, check.service):
+            continue  # the check read the records before the release was recorded
         finding = check.finding
         if not finding.evidence:
             finding = replace(finding, evidence=(Evidence(check.label, check.detail),))
         yield Candidate(finding, check.service, f"the check {check.label} found it")
+
+
+def _is_released(incident: Incident, name: str) -> bool:
+    """Whether all running tasks have the image of the newest successful release."""
+    service, records = incident.service(name), (incident.content("releases") or {}).get(name) or ()
+    newest = next((each for each in records if each.get("verdict") == "succeeded"), None)
+    if service is None or newest is None or isinstance(service.running, Unknown):
+        return False
+    states = (task.container(service.container) for task in service.running)
+    digests = {state.digest for state in states if state}
+    return digests == {newest.get("digest")} and None not in digests
 
 
 def is_expected(cause: str, service: str, rollouts: Mapping[str, str]) -> bool:
