@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ops.sandbox.contracts import Paths
     from ops.sandbox.database import Server
 
-_PATIENCE = 45.0  # seconds until a fault must be visible, or the sandbox healthy
+_PATIENCE = 90.0  # seconds until a fault must be visible, or the sandbox healthy
 _HIDDEN = 3.0  # the same where another fault may hide it
 _LOOK = 0.15
 
