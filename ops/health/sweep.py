@@ -40,9 +40,8 @@ from ops.platform import Platform
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-# after the deadline, for values that should be known by then
 _STOPPED_GROUPS = ("db", "endpoints")  # not checked in an environment that is meant to be down
-_GRACE_S = 0.5
+_GRACE_S = 0.5  # after the deadline, for values that should be known by then
 
 
 def check_request(request: SweepRequest, settings: Settings) -> None:
