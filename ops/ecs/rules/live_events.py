@@ -9,11 +9,10 @@ from datetime import datetime
 
 from ops.aws.facts import Event
 from ops.core.redaction.redact import redact
-from ops.core.text import format_count
+from ops.core.text import format_count, short_ids
 
 _SERVICE = re.compile(r"^\(service [^)]+\) (?=\S)")
 _TARGET_GROUP = re.compile(r"arn:[\w-]+:elasticloadbalancing:[\w:-]*:targetgroup/([\w-]+)/\w+")
-_LONG_ID = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
 _CLOSE = 3  # events that an equal one is looked for among
 _COUNTED = (  # what ECS says, the noun that it counts, and what happened
     (re.compile(r"^registered (\d+) targets? in (\(target-group [^)]+\))"), "target", "registered"),
@@ -64,7 +63,7 @@ def fold_events(events: Iterable[Event]) -> list[FoldedEvent]:
 
 
 def _parse(event: Event) -> FoldedEvent:
-    text = _LONG_ID.sub(r"\1", event_text(event.message))
+    text = short_ids(event_text(event.message))
     for pattern, noun, happened in _COUNTED:
         if match := pattern.match(text):
             return FoldedEvent(event.at, happened, int(match[1]), noun, match[2])
