@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ops.aws.facts import Target, TargetGroup
+from ops.aws.facts import Target, TargetGroup, target_group_name
 from ops.aws.session import AwsSession
 from ops.core.errors import Refused
 
@@ -14,7 +14,7 @@ _GROUPS_PER_CALL = 20
 
 
 def _translated_elb(cloud: AwsSession, arn: str, call: str) -> AbstractContextManager[None]:
-    name = arn.split(":targetgroup/")[-1].split("/")[0]
+    name = target_group_name(arn)
     gone = Refused(
         f"target group {name} does not exist",
         f"ELB answered TargetGroupNotFound for {arn}",

@@ -18,6 +18,11 @@ def image_tag(reference: str) -> str:
     return reference.partition("@")[0].rpartition("/")[2].partition(":")[2]
 
 
+def target_group_name(arn: str) -> str:
+    """The name in the ARN of a target group; the text itself if it is no such ARN."""
+    return arn.split(":targetgroup/")[-1].split("/")[0]
+
+
 @dataclass(frozen=True)
 class Identity:
     """Account and ARN of the credentials (STS GetCallerIdentity)."""

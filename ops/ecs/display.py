@@ -14,7 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-from ops.aws.facts import Deployment, Event, ServiceState, Target, TaskState
+from ops.aws.facts import (
+    Deployment,
+    Event,
+    ServiceState,
+    Target,
+    TaskState,
+    target_group_name,
+)
 from ops.core import ui
 from ops.core.findings import Finding
 from ops.core.invocation import invocation
@@ -87,8 +94,9 @@ def _target_state(target: Target) -> str:
 
 
 def _weights(traffic: TrafficState) -> str:
-    names = {arn: arn.split(":targetgroup/")[-1].split("/")[0] for arn in traffic.weights}
-    return ", ".join(f"{names[arn]} {weight} %" for arn, weight in traffic.weights.items())
+    return ", ".join(
+        f"{target_group_name(arn)} {weight} %" for arn, weight in traffic.weights.items()
+    )
 
 
 def _alarms(traffic: TrafficState) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from ops.aws import ec2, ecs, elb, session
-from ops.aws.facts import LoadBalancer, ServiceState, TaskState
+from ops.aws.facts import LoadBalancer, ServiceState, TaskState, target_group_name
 from ops.core.findings import Finding, Unknown
 from ops.core.parallel import Reads, try_call
 from ops.ecs.observer import EcsObserver
@@ -166,7 +166,7 @@ def _target_group(
     facts = targets.GroupFacts(
         service=name,
         group=try_call(lambda: inputs.group(arn)),
-        name=arn.split(":targetgroup/")[-1].split("/")[0],
+        name=target_group_name(arn),
         targets=found,
         health_path=inputs.environment.services[name].health_path,
         security_groups=state.security_groups,

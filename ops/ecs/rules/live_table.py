@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ops.aws.facts import Alarm, Event, ServiceState, Target, TaskState
+from ops.aws.facts import Alarm, Event, ServiceState, Target, TaskState, target_group_name
 from ops.core import ui
 from ops.core.terminal import layout
 from ops.core.terminal.layout import cut
@@ -309,7 +309,7 @@ def _targets(live: LiveState) -> Iterator[Line]:
     for arn in live.weights:
         groups.setdefault(arn, [])
     for number, (arn, targets) in enumerate(groups.items()):
-        name = f"{_group_name(arn)}  " if len(groups) > 1 else ""
+        name = f"{target_group_name(arn)}  " if len(groups) > 1 else ""
         weight = f"{live.weights[arn]} % of the traffic  " if arn in live.weights else ""
         counts = Counter(target.state for target in targets)
         yield (
@@ -318,10 +318,6 @@ def _targets(live: LiveState) -> Iterator[Line]:
             (weight, "change"),
             *_counted(counts, _TARGET_STYLES),
         )
-
-
-def _group_name(arn: str) -> str:
-    return arn.split(":targetgroup/")[-1].split("/")[0]
 
 
 def _counted(counts: Mapping[str, int], styles: Mapping[str, str]) -> Iterator[tuple[str, str]]:

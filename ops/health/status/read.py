@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ops.aws import ecs, elb, s3
-from ops.aws.facts import ServiceState, TaskDefinitionArn, image_tag
+from ops.aws.facts import ServiceState, TaskDefinitionArn, image_tag, target_group_name
 from ops.cdn import cloudfront
 from ops.cdn.invalidate import find
 from ops.core.errors import OpsError
@@ -150,9 +150,7 @@ class _ScreenReads:
             arn for each in (state.load_balancers if state else ()) for arn in each.target_groups
         ]
         return tuple(
-            GroupHealth(
-                arn.split(":targetgroup/")[-1].split("/")[0], elb.targets(self.platform.cloud, arn)
-            )
+            GroupHealth(target_group_name(arn), elb.targets(self.platform.cloud, arn))
             for arn in dict.fromkeys(arns)
         )
 
