@@ -15,6 +15,7 @@ import pytest
 
 from ops.aws.facts import ContainerState, Deployment, ServiceState, Target, TaskState
 from ops.cdn.facts import Invalidation
+from ops.core.errors import Interrupted
 from ops.core.findings import Unknown
 from ops.ecs.status import ServiceStatus
 from ops.health.rules.stored_sweep import StoredCheck, StoredSweep
@@ -263,7 +264,7 @@ def test_without_a_terminal_only_changes_are_printed(
         try:
             return next(screens)
         except StopIteration:
-            raise KeyboardInterrupt from None
+            raise Interrupted from None
 
     live.watch(read, 0.0, json=False)
     out = capsys.readouterr().out
@@ -272,6 +273,17 @@ def test_without_a_terminal_only_changes_are_printed(
     changes = out.removeprefix(first).strip().splitlines()
     assert [line[:8] for line in changes] == ["12:30:00"] * 3, changes
     assert "NOT HEALTHY" in changes[0] and "Target.Timeout" in changes[2]
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_watch_that_another_program_ends_is_not_a_success(name: str) -> None:
+    """Only Ctrl-C is the operator's own end; the front door exits with 130 for the others."""
+
+    def read() -> ServiceScreen:
+        raise Interrupted(name)
+
+    with pytest.raises(Interrupted, match=name):
+        live.watch(read, 0.0, json=False)
 
 
 @pytest.mark.xdist_group("platform")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ops.core import ui
+from ops.core.errors import Interrupted
 from ops.core.keys import Wait, quit_key
 from ops.core.terminal import layout
 from ops.core.terminal.live_screen import Line, LiveScreen, can_redraw
@@ -24,8 +25,9 @@ def watch(
 ) -> int:
     """Read and show the screen until q or Ctrl-C; then leave its last state behind.
 
-    Return the exit code: that of the last screen after q, 0 after Ctrl-C. Without a terminal, print
-    the lines that changed; with `json`, a document for each read.
+    Return the exit code: that of the last screen after q, 0 after Ctrl-C. Raises Interrupted for
+    SIGTERM and SIGHUP. Without a terminal, print the lines that changed; with `json`, a document
+    for each read.
     """
     output: _Screen | _ChangedLines | _Documents
     if json:
@@ -37,7 +39,9 @@ def watch(
     try:
         with quit_key(on_stop=output.pause, on_continue=output.resume) as wait:
             return _repeat(read, output, pause_s, wait)
-    except KeyboardInterrupt:
+    except Interrupted as interruption:
+        if interruption.signal_name != "SIGINT":
+            raise
         return 0
     finally:
         output.close()
