@@ -147,8 +147,8 @@ def by_exception(items: Iterable[Item], took_s: float, *, all: bool) -> str:
     `all`: render every check, in its own order.
     """
     items = tuple(items)
-    worst = next((status for status in _WORST_FIRST if any(i.status == status for i in items)), "")
-    sign = _SIGNS["refuse" if worst == "refuse" else "ok"]
+    found = {item.status for item in items}
+    sign = _SIGNS["refuse" if "refuse" in found else "unknown" if "unknown" in found else "ok"]
     head = f"{sign} preflight  {_counts(items)}  {format_duration(took_s)}"
     listed = (
         items

@@ -295,6 +295,8 @@ def test_a_deploy_lists_only_the_checks_that_are_not_ok() -> None:
         "                         next: inv db.upgrade",
     ]
     assert by_exception(items[:1], 0.5, all=False) == "✓ preflight  1 ok  0.5 s"
+    unknown = by_exception((items[0], items[3]), 0.5, all=False)
+    assert unknown.startswith("? preflight  1 ok · 1 unknown")
     assert by_exception(items[:2], 0.5, all=True).splitlines()[:2] == [
         "✓ preflight  1 ok · 1 warning  0.5 s",
         "  ✓ ok       tools       git 2",
