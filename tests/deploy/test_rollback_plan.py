@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ops.aws.facts import Deployment, Image, TaskDefinition
+from ops.deploy.rollback.planned import revision_checks
 from ops.deploy.rules.plan import plan_release
 from ops.deploy.rules.steps import PlanTerraformRollout, Rollout
 from ops.deploy.rules.terraform_plan import by_terraform
@@ -31,6 +32,17 @@ MOVING = replace(
         deployment("ecs-svc/1", "ACTIVE", 6, 2, "COMPLETED"),
     ),
 )
+
+
+@pytest.mark.parametrize(
+    ("goes_to", "copied"), [(WANTED, False), (GONE, True), (None, True)], ids=str
+)
+def test_a_copy_must_have_every_field(goes_to: TaskDefinition | None, copied: bool) -> None:
+    """Where the plan registers a revision, a field that the SDK does not know would be lost."""
+    steps = [step.verb for step in plan_release(AT_NEW, SERVICE, wanted=goes_to).steps]
+    assert ("register" in steps) is copied
+    assert ("fields" in revision_checks(goes_to)) is copied
+    assert revision_checks(goes_to) >= {"secrets", "log-group"}
 
 
 def on_wanted(*deployments: Deployment) -> ReleaseFacts:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
+from ops.aws.facts import TaskDefinition
 from ops.core import ui
 from ops.core.plan import Plan
 from ops.deploy.planned_release import PlannedRelease
@@ -27,6 +28,17 @@ _CHECKS = frozenset(
     {"credentials", "repository", "image", "service", "tasks", "cdn", "state-lock", "endpoints"}
 )
 _REVISION_CHECKS = frozenset({"secrets", "log-group"})  # of the revision to go to
+_COPY_CHECKS = frozenset({"fields"})  # of a revision of which a copy is registered
+
+
+def revision_checks(revision: TaskDefinition | None) -> frozenset[str]:
+    """The names of the checks of the revision to go to; None if only the image goes back.
+
+    A copy is registered for an image alone, and of an INACTIVE revision.
+    """
+    if revision is not None and revision.status == "ACTIVE":
+        return _REVISION_CHECKS
+    return _REVISION_CHECKS | _COPY_CHECKS
 
 
 @dataclass
@@ -69,7 +81,8 @@ class PlannedRollback(PlannedRelease):
         if environment.rollout != "terraform":
             goes_to = self._with_target_revision(facts, skip)
             found = check(goes_to, environment, skip)
-            items += [item for item in found if item.name in _REVISION_CHECKS]
+            names = revision_checks(self._wanted.revision)
+            items += [item for item in found if item.name in names]
         schema = self._check_schema(facts, target.record.schema_revision if target.record else None)
         return (*items, schema)
 
