@@ -73,7 +73,6 @@ def _service(inputs: SweepInputs, name: str) -> Iterable[Check]:
         latest.value,
         release.value,
         cluster=inputs.environment.cluster,
-        aws=cloud.program,
         expect_stopped=inputs.environment.is_stopped(name),
     )
     if services.runs_other_image(facts):

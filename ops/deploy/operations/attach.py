@@ -62,9 +62,11 @@ class AttachResult:
             return f"no deployment of {self.service} is in flight: {self.why}"
         verdict = self.verdict.value.replace("_", " ")
         runs = f"{self.service} {self.revision} ({self.deployment})"
-        lines = [f"{verdict}: {runs} watched for {format_duration(self.took_s)}"]
-        lines.append(f"  why: {self.why}")
-        lines.extend([f" next: {self.next}"] if self.next else [])
+        lines = [f"{verdict}  {runs} watched for {format_duration(self.took_s)}"]
+        lines.append(
+            f"  {'state' if self.verdict is Verdict.SUCCEEDED else 'cause':<7}  {self.why}"
+        )
+        lines.extend([f"  next     {self.next}"] if self.next else [])
         return "\n".join(lines)
 
     @property

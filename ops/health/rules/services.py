@@ -35,7 +35,6 @@ class ServiceFacts:
     release: ReleaseRecord | Unknown | None
     stopped: tuple[Finding, ...] = ()
     cluster: str = ""
-    aws: str = "aws"
     other: OtherDeployment | Unknown | None = None
     expect_stopped: bool = False
 
@@ -330,14 +329,7 @@ def _scaled_to_zero(facts: ServiceFacts, state: ServiceState) -> Finding:
     """The finding for a desired count of 0; a DAEMON service has one task for each instance."""
     shown = Evidence(f"DescribeServices {facts.ecs_service}", "desiredCount 0")
     daemon = f"register a container instance in cluster {facts.cluster}, or set expect: stopped"
-    fix = (
-        daemon
-        if state.scheduling == "DAEMON"
-        else (
-            f"{facts.aws} ecs update-service --cluster {facts.cluster} --service "
-            f"{facts.ecs_service} --desired-count 1"
-        )
-    )
+    fix = daemon if state.scheduling == "DAEMON" else f"inv {facts.name}.scale --count 1"
     return Finding(
         "scaled_to_zero",
         f"{facts.name} is scaled to 0: nothing of it runs",
