@@ -27,13 +27,17 @@ RunTask = Callable[[Sequence[str]], int]  # the words after `inv`; returns the e
 
 @dataclass(frozen=True)
 class FixOutcome:
-    """A fix and its result: `exit_code` is None if it was not run, `gone` None if not checked."""
+    """A fix and its result: `exit_code` is None if it was not run, `gone` None if not checked.
+
+    `refused`: the answer was no, or there was no terminal on which to ask.
+    """
 
     cause: str
     service: str
     command: str
     exit_code: int | None = None
     gone: bool | None = None
+    refused: bool = False
 
     def as_document(self) -> dict[str, Any]:
         return vars(self)
@@ -68,13 +72,8 @@ class FixRunner:
         return self.options.get(task, frozenset())
 
     def apply(self, found: Diagnosis, *, yes: bool) -> tuple[Diagnosis, tuple[FixOutcome, ...]]:
-        """Offer every fix; return the last diagnosis and the outcomes.
-
-        Raises Refused if a question cannot be answered.
-        """
+        """Offer every fix; return the last diagnosis and the outcomes."""
         outcomes: list[FixOutcome] = []
-        if not yes:
-            ui.refuse_unanswerable("troubleshoot --fix")
         for root, command in list(self.fixes(found)):
             outcome = self._apply_one(root, command, yes=yes)
             if outcome.exit_code == 0:
@@ -88,7 +87,11 @@ class FixRunner:
 
     def _apply_one(self, root: Diagnosed, command: str, *, yes: bool) -> FixOutcome:
         words = _words(command)
+        refused = FixOutcome(*_identity(root), command, refused=True)
         ui.progress(f"fix of {root.cause}: {command}")
+        if not yes and not ui.on_terminal():
+            ui.progress(f"not run: there is no terminal to ask on; add --yes, or type: {command}")
+            return refused
         planned = self.run([*words, "--plan"]) if "plan" in self._options_of(words[0]) else 0
         if planned:
             ui.progress(f"not run: its plan ended with exit code {planned}")
@@ -96,11 +99,12 @@ class FixRunner:
         typed = words[0] in TYPED
         if typed and not ui.on_terminal():
             ui.progress(f"not run: it asks for a typed confirmation; type: {command}")
-            return FixOutcome(*_identity(root), command)
+            return refused
         if not typed and not _agreed(command, yes=yes):
-            return FixOutcome(*_identity(root), command)
+            return refused
         confirmed = ["--yes"] if not typed and "yes" in self._options_of(words[0]) else []
-        return FixOutcome(*_identity(root), command, self.run([*words, *confirmed]))
+        code = self.run([*words, *confirmed])
+        return FixOutcome(*_identity(root), command, code, refused=code == Refused.exit_code)
 
     def _until_gone(self, root: Diagnosed) -> tuple[Diagnosis, bool]:
         """Diagnose until the cause and its consequences are gone, or the tries are used up.

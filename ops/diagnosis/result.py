@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from ops.core import ui
+from ops.core.errors import Refused
 from ops.core.text import format_timestamp
 from ops.diagnosis import render
 from ops.diagnosis.fixes import FixOutcome, FixRunner
@@ -23,9 +24,9 @@ from ops.ecs.rules.live_events import event_text
 class DiagnosisResult:
     """A diagnosis as a task's result.
 
-    `since`: how far back the timeline goes; None for none. `fixes`: what `--fix` did. Exit code 1
-    if a cause was found, or a check is not ok for another reason than a normal rollout, or the
-    sweep is unknown.
+    `since`: how far back the timeline goes; None for none. `fixes`: what `--fix` did. Exit code 3
+    if a fix was refused; else 1 if a cause was found, or a check is not ok for another reason than
+    a normal rollout, or the sweep is unknown.
     """
 
     diagnosis: Diagnosis
@@ -65,6 +66,8 @@ class DiagnosisResult:
 
     @property
     def exit_code(self) -> int:
+        if any(each.refused for each in self.fixes):
+            return Refused.exit_code
         sweep = self.diagnosis.snapshot.documents.get("sweep")
         read = sweep is not None and not sweep.unknown
         return 0 if read and not self.diagnosis.found and not self.diagnosis.unhealthy else 1

@@ -11,6 +11,8 @@ from ops.core.errors import Refused
 from ops.core.findings import Finding
 from ops.diagnosis.fixes import FixRunner
 from ops.diagnosis.model import Candidate, Diagnosed, Diagnosis
+from ops.diagnosis.result import DiagnosisResult
+from ops.diagnosis.rules import topics
 from tests.diagnosis.incidents import snapshot, world
 
 OPTIONS = {
@@ -64,6 +66,7 @@ def test_a_failed_plan_runs_nothing() -> None:
     inv = Inv(diagnosis(), exit_code=3)
     _, [outcome] = inv.runner.apply(diagnosis(STOPPED), yes=True)
     assert inv.runs == ["db.start --plan"] and outcome.exit_code is None and outcome.gone is None
+    assert not outcome.refused
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,7 @@ def test_what_is_no_change_of_ours_is_not_run(fix: str) -> None:
 def test_an_unlock_is_never_confirmed_by_yes() -> None:
     inv = Inv(diagnosis())
     _, [outcome] = inv.runner.apply(diagnosis(("state_locked", ("inv tf.unlock",))), yes=True)
-    assert inv.runs == ["tf.unlock --plan"] and outcome.exit_code is None
+    assert inv.runs == ["tf.unlock --plan"] and outcome.exit_code is None and outcome.refused
 
 
 def test_an_unlock_asks_by_itself_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,9 +93,11 @@ def test_an_unlock_asks_by_itself_on_a_terminal(monkeypatch: pytest.MonkeyPatch)
 
 def test_without_a_terminal_and_yes_nothing_is_run() -> None:
     inv = Inv(diagnosis())
-    with pytest.raises(Refused, match="needs an answer"):
-        inv.runner.apply(diagnosis(STOPPED), yes=False)
-    assert inv.runs == []
+    found, outcomes = inv.runner.apply(diagnosis(STOPPED), yes=False)
+    assert inv.runs == [] and [each.refused for each in outcomes] == [True]
+    result = DiagnosisResult(found, topics.ALL, fixes=outcomes)
+    assert result.exit_code == Refused.exit_code
+    assert [each["cause"] for each in result.document["findings"]] == ["database_stopped"]
 
 
 def test_a_no_leaves_the_fix_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,4 +105,4 @@ def test_a_no_leaves_the_fix_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ui, "read_answer", lambda prompt, ask: "n")
     inv = Inv(diagnosis())
     _, [outcome] = inv.runner.apply(diagnosis(STOPPED), yes=False)
-    assert inv.runs == ["db.start --plan"] and outcome.exit_code is None
+    assert inv.runs == ["db.start --plan"] and outcome.exit_code is None and outcome.refused
