@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
 from ops.core import ui
@@ -57,7 +58,7 @@ class DiagnosisResult:
 
     @property
     def text(self) -> str:
-        moments = [_moment_line(each) for each in self.moments]
+        moments = _moment_lines(self.moments)
         return "\n".join([*moments, *([""] if moments else []), self._findings])
 
     @property
@@ -73,7 +74,18 @@ class DiagnosisResult:
         return 0 if read and not self.diagnosis.found and not self.diagnosis.unhealthy else 1
 
 
-def _moment_line(moment: Moment) -> str:
-    service = f" {moment.service}" if moment.service else ""
-    at = format_timestamp(moment.at.isoformat())
-    return clean(f"{at}  {moment.source}{service}: {event_text(moment.text)}")
+def _moment_lines(moments: Iterable[Moment]) -> list[str]:
+    """A line for each moment; one for several in a row that only differ in their time."""
+    same = groupby(moments, key=lambda each: (each.source, each.service, each.text))
+    return [_moment_line([*some]) for _, some in same]
+
+
+def _moment_line(same: Sequence[Moment]) -> str:
+    first, last = same[0], same[-1]
+    service = f" {first.service}" if first.service else ""
+    times = f" (× {len(same)}, until {_time(last)})" if len(same) > 1 else ""
+    return clean(f"{_time(first)}  {first.source}{service}: {event_text(first.text)}{times}")
+
+
+def _time(moment: Moment) -> str:
+    return format_timestamp(moment.at.isoformat())

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from ops.diagnosis.diagnose import diagnose
 from ops.diagnosis.incident import read_incident
+from ops.diagnosis.result import DiagnosisResult
+from ops.diagnosis.rules import topics
 from ops.diagnosis.rules.timeline import timeline
 from tests.diagnosis.incidents import snapshot, stopped, world
 
@@ -63,3 +66,22 @@ def test_sources_are_merged_by_time() -> None:
 def test_documents_that_were_not_read_have_no_moments() -> None:
     found = timeline(read_incident(snapshot({}, {"releases": "denied"})), timedelta(hours=1))
     assert found == ()
+
+
+def test_equal_lines_in_a_row_are_one() -> None:
+    """Only in the text: the document has every moment."""
+    documents = world()
+    documents["logs/database"] = {
+        "backend": [
+            {"at": f"2026-11-28T02:5{minute}:00+00:00", "task": "t2", "message": text}
+            for minute, text in enumerate(["refused", "refused", "refused", "other", "refused"])
+        ]
+    }
+    result = DiagnosisResult(diagnose(snapshot(documents)), topics.ALL, timedelta(minutes=30))
+    lines = [line for line in result.text.splitlines() if "log of t2" in line]
+    assert [line.partition("backend: ")[2] for line in lines] == [
+        "refused (× 3, until 2026-11-28T02:52:00Z)",
+        "other",
+        "refused",
+    ]
+    assert len([each for each in result.document["timeline"] if each["source"] == "log of t2"]) == 5
