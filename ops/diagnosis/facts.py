@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from ops.aws.facts import (
@@ -142,6 +142,18 @@ class Incident:
             check.kind == "page" and service in ("", check.service)
             for check in self.failed_checks("endpoints")
         )
+
+
+def parse_time(value: object) -> datetime | None:
+    """A datetime, or ISO 8601 text, in UTC; None for anything else. A time without zone is UTC."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def evidence(source: str, *fields: object, at: str = "") -> Evidence:

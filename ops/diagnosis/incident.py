@@ -7,7 +7,7 @@ Live and replayed snapshots take the same way: AWS's raw answers, as JSON, throu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from ops.aws.ecs import revision, service_state
@@ -15,7 +15,7 @@ from ops.aws.ecs_task_state import task_state
 from ops.aws.elb import to_target, to_target_group
 from ops.aws.facts import ServiceState, TaskDefinition, TaskDefinitionArn
 from ops.core.findings import Denial, Evidence, Finding, Unknown
-from ops.diagnosis.facts import CheckFact, GroupFact, Incident, ServiceFact
+from ops.diagnosis.facts import CheckFact, GroupFact, Incident, ServiceFact, parse_time
 from ops.diagnosis.model import Document, EvidenceSnapshot
 
 _TIME_SUFFIXES = ("At", "Time", "Date", "Timestamp", "Since", "Until")
@@ -35,7 +35,7 @@ def read_incident(snapshot: EvidenceSnapshot) -> Incident:
     )
     return Incident(
         snapshot.environment,
-        _time(snapshot.at),
+        _moment(snapshot.at),
         snapshot.subject,
         services,
         tuple(_checks(contents.get("sweep") or {})),
@@ -52,17 +52,16 @@ def restore_times(content: Any, name: str = "") -> Any:
     if isinstance(content, list):
         return [restore_times(each, name) for each in content]
     if isinstance(content, str) and name.endswith(_TIME_SUFFIXES):
-        try:
-            return _time(content)
-        except ValueError:
-            return content
+        return parse_time(content) or content
     return content
 
 
-def _time(text: str) -> datetime:
+def _moment(text: str) -> datetime:
     """Raises ValueError for a text that is not ISO 8601."""
-    found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    found = parse_time(text)
+    if found is None:
+        raise ValueError(f"no time: {text}")
+    return found
 
 
 def _unknown(document: Document) -> Unknown:

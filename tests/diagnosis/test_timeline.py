@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
+from ops.diagnosis.collectors.registry import as_json
 from ops.diagnosis.diagnose import diagnose
 from ops.diagnosis.incident import read_incident
 from ops.diagnosis.result import DiagnosisResult
@@ -85,3 +86,18 @@ def test_equal_lines_in_a_row_are_one() -> None:
         "refused",
     ]
     assert len([each for each in result.document["timeline"] if each["source"] == "log of t2"]) == 5
+
+
+def test_times_of_another_zone_are_converted_to_utc() -> None:
+    """botocore returns some times in the zone of the operator's machine."""
+    at = datetime(2026, 11, 28, 11, 50, tzinfo=timezone(timedelta(hours=9)))
+    documents = world()
+    documents["rds/events"] = as_json([{"Date": at, "Message": "DB instance shutdown"}])
+    assert documents["rds/events"][0]["Date"] == "2026-11-28T02:50:00+00:00"
+    documents["releases"] = {"backend": [{"at": at.isoformat(), "tag": "a", "verdict": "b"}]}
+    result = DiagnosisResult(diagnose(snapshot(documents)), topics.ALL, timedelta(minutes=30))
+    assert [line[:20] for line in result.text.splitlines() if "2026" in line[:4]] == [
+        "2026-11-28T02:50:00Z",
+        "2026-11-28T02:50:00Z",
+        "2026-11-28T03:00:00Z",
+    ]

@@ -115,7 +115,7 @@ def now() -> str:
 
 
 def as_json(content: Any) -> Any:
-    """Content as it will be read back: JSON types only, secrets hidden.
+    """Content as it will be read back: JSON types only, times in UTC, secrets hidden.
 
     AWS's `ResponseMetadata` is dropped.
     """
@@ -123,7 +123,9 @@ def as_json(content: Any) -> Any:
 
 
 def _convert(value: Any) -> Any:
-    if isinstance(value, datetime | date):
+    if isinstance(value, datetime):  # botocore returns some in this machine's time zone
+        return (value.astimezone(UTC) if value.tzinfo else value).isoformat()
+    if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Mapping):
         return dict(value)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ops.diagnosis.facts import Incident
+from ops.diagnosis.facts import Incident, parse_time
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,3 @@ _SOURCES: tuple[Callable[[Incident], Iterator[Moment]], ...] = (
     _migrations,
     _database_problems,
 )
-
-
-def parse_time(value: Any) -> datetime | None:
-    """A datetime, or ISO 8601 text with a zone, as datetime; None for anything else."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        except ValueError:
-            return None
-    return value if isinstance(value, datetime) and value.tzinfo else None

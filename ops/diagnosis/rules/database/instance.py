@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ops.core.findings import Evidence, Finding
-from ops.diagnosis.facts import Incident, evidence
+from ops.diagnosis.facts import Incident, evidence, parse_time
 from ops.diagnosis.model import Candidate
 from ops.diagnosis.rules.causes import cause
 from ops.diagnosis.rules.database.symptoms import (
@@ -173,7 +173,8 @@ def _after_failover(incident: Incident, at: datetime) -> Iterator[Evidence]:
     for each in clients(incident):
         if suffers(incident, each):
             for line in log_evidence(incident, each, "read_only", "silent"):
-                if line.at and datetime.fromisoformat(line.at) > at:
+                written = parse_time(line.at)
+                if written is not None and written > at:
                     yield line
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 from ops.aws.facts import ServiceState
 from ops.core.findings import Evidence, Finding
-from ops.diagnosis.facts import CheckFact, Incident, ServiceFact, evidence
+from ops.diagnosis.facts import CheckFact, Incident, ServiceFact, evidence, parse_time
 from ops.diagnosis.model import Candidate
 from ops.diagnosis.rules.causes import cause
 from ops.diagnosis.rules.edge.origin import behaviour
@@ -32,7 +31,7 @@ def release_not_invalidated(incident: Incident) -> Iterator[Candidate]:
     if invalidations is None:
         return
     newest = max(
-        filter(None, (_time(each.get("CreateTime")) for each in invalidations)), default=None
+        filter(None, (parse_time(each.get("CreateTime")) for each in invalidations)), default=None
     )
     for service in incident.services:
         stale = [each for each in _stale(incident) if each.service == service.name]
@@ -66,24 +65,13 @@ def _released(incident: Incident, service: ServiceFact) -> datetime | None:
     """When the newest release or deployment of the service began; None if unknown."""
     records = (incident.content("releases") or {}).get(service.name) or ()
     times = [
-        _time(each.get("at"))
+        parse_time(each.get("at"))
         for each in records
         if each.get("verdict") == "succeeded" and each.get("kind") != "restart"
     ]
     if not any(times) and isinstance(service.state, ServiceState) and service.state.primary:
         times = [service.state.primary.created_at]
     return max(filter(None, times), default=None)
-
-
-def _time(value: Any) -> datetime | None:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        except ValueError:
-            return None
-    if not isinstance(value, datetime):
-        return None
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 @cause(

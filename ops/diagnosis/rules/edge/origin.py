@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ops.core.findings import Evidence, Finding
-from ops.diagnosis.facts import Incident, evidence
+from ops.diagnosis.facts import Incident, evidence, parse_time
 from ops.diagnosis.model import Candidate
 from ops.diagnosis.rules.causes import cause
 from ops.diagnosis.rules.edge.listeners import redirects_to_https
@@ -256,10 +256,8 @@ def _certificate_problems(
 def _problem(
     certificate: Mapping[str, Any], names: set[str], now: datetime
 ) -> tuple[str, str] | None:
-    ends = certificate.get("NotAfter")
-    if isinstance(ends, str):
-        ends = datetime.fromisoformat(ends)
-    if certificate.get("Status") == "EXPIRED" or (isinstance(ends, datetime) and ends <= now):
+    ends = parse_time(certificate.get("NotAfter"))
+    if certificate.get("Status") == "EXPIRED" or (ends is not None and ends <= now):
         return "has expired", f"Status {certificate.get('Status')} NotAfter {ends}"
     own = [certificate.get("DomainName", ""), *(certificate.get("SubjectAlternativeNames") or ())]
     if not any(_certifies(each, name) for each in own for name in names if name):
