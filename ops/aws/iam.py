@@ -44,13 +44,13 @@ def service_updates(
             StartTime=since,
             MaxResults=_MAX_EVENTS,
         )
-        return tuple(_updates_of(cluster, service, answer["Events"]))
+        return tuple(updates_of(cluster, service, answer["Events"]))
 
 
-def _updates_of(
+def updates_of(
     cluster: str, service: str, events: Sequence[Mapping[str, Any]]
 ) -> Iterator[ServiceUpdate]:
-    """Updates that deploy one service; refused calls are left out."""
+    """Updates of LookupEvents' answer that deploy one service; refused calls are left out."""
     for event in events:
         detail = _detail(event)
         request = detail.get("requestParameters") or {}

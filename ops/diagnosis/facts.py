@@ -13,6 +13,7 @@ from typing import Any
 from ops.aws.facts import (
     Event,
     ServiceState,
+    ServiceUpdate,
     Target,
     TargetGroup,
     TaskDefinition,
@@ -59,7 +60,8 @@ class ServiceFact:
     `revision` is the task definition of the newest deployment; `previous` is that of the newest
     release that succeeded, or of the older deployment. `stopped` includes tasks that ECS has
     forgotten, if they were recorded on this machine. `logs`: task id → the last lines of the
-    container that ended, or of ours. `raw` is the service as DescribeServices returned it.
+    container that ended, or of ours. `updates` are the calls that deployed it, newest first.
+    `raw` is the service as DescribeServices returned it.
     """
 
     name: str
@@ -72,6 +74,7 @@ class ServiceFact:
     stopped: tuple[TaskState, ...] | Unknown = ()
     groups: tuple[GroupFact, ...] | Unknown = ()
     logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    updates: tuple[ServiceUpdate, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -14,6 +14,7 @@ from ops.aws.ecs import revision, service_state
 from ops.aws.ecs_task_state import task_state
 from ops.aws.elb import to_target, to_target_group
 from ops.aws.facts import ServiceState, TaskDefinition, TaskDefinitionArn
+from ops.aws.iam import updates_of
 from ops.core.findings import Denial, Evidence, Finding, Unknown
 from ops.diagnosis.facts import CheckFact, GroupFact, Incident, ServiceFact, parse_time
 from ops.diagnosis.model import Document, EvidenceSnapshot
@@ -30,7 +31,7 @@ def read_incident(snapshot: EvidenceSnapshot) -> Incident:
     }
     problems = {key: _unknown(each) for key, each in snapshot.documents.items() if each.unknown}
     services = tuple(
-        _service(name, names, contents, problems)
+        _service(name, names, snapshot.subject["cluster"], contents, problems)
         for name, names in sorted(snapshot.subject.get("services", {}).items())
     )
     return Incident(
@@ -72,6 +73,7 @@ def _unknown(document: Document) -> Unknown:
 def _service(
     name: str,
     names: Mapping[str, str],
+    cluster: str,
     contents: Mapping[str, Any],
     problems: Mapping[str, Unknown],
 ) -> ServiceFact:
@@ -97,6 +99,7 @@ def _service(
             task: tuple(lines)
             for task, lines in ((contents.get("logs/stopped") or {}).get(ecs_service) or {}).items()
         },
+        tuple(updates_of(cluster, ecs_service, contents.get("cloudtrail/updates") or ())),
         raw,
     )
 

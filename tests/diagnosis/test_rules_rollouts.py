@@ -82,8 +82,10 @@ def test_an_earlier_rollback_is_no_cause(change: Change) -> None:
     assert causes(find(documents)) == []
 
 
-def update(revision: str, agent: str, at: str = AT, **detail: Any) -> dict[str, Any]:
-    request = {"service": "dev-backend", "cluster": "dev", "taskDefinition": revision}
+def update(
+    revision: str, agent: str, at: str = AT, *, cluster: str = "dev", **detail: Any
+) -> dict[str, Any]:
+    request = {"service": "dev-backend", "cluster": cluster, "taskDefinition": revision}
     call = {"userAgent": agent, "requestParameters": request, **detail}
     return {"EventTime": at, "Username": "ci", "CloudTrailEvent": json.dumps(call)}
 
@@ -111,6 +113,10 @@ def test_a_terraform_apply_after_a_deploy_is_named() -> None:
             [update(REVISION, TERRAFORM, errorCode="X"), update(NEWER, BOTO)], id="denied"
         ),
         pytest.param([{"CloudTrailEvent": "no JSON"}, {}], id="unreadable"),
+        pytest.param(
+            [update(REVISION, TERRAFORM, cluster="prod"), update(NEWER, BOTO, cluster="prod")],
+            id="a service of that name in another cluster",
+        ),
     ],
 )
 def test_other_updates_are_no_revert(updates: list[Any]) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
-from ops.aws.facts import Event, ServiceState, TaskDefinitionArn, TaskState
+from ops.aws.facts import Event, ServiceState, ServiceUpdate, TaskDefinitionArn, TaskState
 from ops.core.findings import Evidence, Finding
 from ops.diagnosis.facts import Incident, ServiceFact, evidence
 from ops.diagnosis.model import Candidate
@@ -127,25 +125,6 @@ def rollout_reverted_by_alarm(incident: Incident) -> Iterator[Candidate]:
             yield _candidate(each, "rollout_reverted_by_alarm", by, because, *fix)
 
 
-@dataclass(frozen=True)
-class _Update:
-    """An UpdateService call that names a revision (CloudTrail)."""
-
-    at: str
-    revision: TaskDefinitionArn
-    agent: str
-    user: str
-
-    @property
-    def by_terraform(self) -> bool:
-        return _TERRAFORM in self.agent.lower()
-
-    @property
-    def evidence(self) -> Evidence:
-        text = f"UpdateService {self.revision.label} by {self.user} with {self.agent}"
-        return evidence("CloudTrail LookupEvents", text, at=self.at)
-
-
 @cause(
     "rollout_reverted_by_terraform",
     layer="release",
@@ -156,21 +135,24 @@ class _Update:
 def rollout_reverted_by_terraform(incident: Incident) -> Iterator[Candidate]:
     """A Terraform apply set the service back to the revision that its state knows."""
     for service in incident.services:
-        updates = list(_updates(incident, service))
+        updates = [each for each in service.updates if each.revision]
         state = service.state
-        if len(updates) < 2 or not isinstance(state, ServiceState) or not updates[0].by_terraform:
+        if len(updates) < 2 or not isinstance(state, ServiceState) or not _by_terraform(updates[0]):
             continue
-        applied, before = updates[0], next((e for e in updates if not e.by_terraform), None)
-        if before is None or not _older(applied.revision, before.revision):
+        applied, before = updates[0], next((e for e in updates if not _by_terraform(e)), None)
+        if before is None:
             continue
-        if TaskDefinitionArn(state.task_definition).label != applied.revision.label:
+        older, newer = TaskDefinitionArn(applied.revision), TaskDefinitionArn(before.revision)
+        if not _older(older, newer):
+            continue
+        if TaskDefinitionArn(state.task_definition).label != older.label:
             continue
         finding = Finding(
             "rollout_reverted_by_terraform",
-            f"{service.name}: Terraform set the service back to {applied.revision.label}, after "
-            f"{before.revision.label} was deployed",
+            f"{service.name}: Terraform set the service back to {older.label}, after "
+            f"{newer.label} was deployed",
             "certain",
-            (applied.evidence, before.evidence),
+            (_update_evidence(applied), _update_evidence(before)),
             ("inv tf.drift", f"inv {service.name}.releases"),
         )
         because = "the last change of the service came from Terraform, and names an older revision"
@@ -187,27 +169,11 @@ def _older(revision: TaskDefinitionArn, than: TaskDefinitionArn) -> bool:
     )
 
 
-def _updates(incident: Incident, service: ServiceFact) -> Iterator[_Update]:
-    """Calls that set a revision of the service, newest first."""
-    for each in incident.content("cloudtrail/updates") or ():
-        detail = _detail(each)
-        request = detail.get("requestParameters") or {}
-        name = str(request.get("service") or "").rpartition("/")[2]
-        revision = request.get("taskDefinition")
-        if name == service.ecs_service and revision and not detail.get("errorCode"):
-            at = each.get("EventTime")
-            yield _Update(
-                at.isoformat() if isinstance(at, datetime) else str(at or ""),
-                TaskDefinitionArn(str(revision)),
-                str(detail.get("userAgent") or ""),
-                str(each.get("Username") or "?"),
-            )
+def _by_terraform(update: ServiceUpdate) -> bool:
+    return _TERRAFORM in update.agent.lower()
 
 
-def _detail(event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The call itself, which LookupEvents returns as JSON text; empty if it is none."""
-    try:
-        found = json.loads(event.get("CloudTrailEvent") or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _update_evidence(update: ServiceUpdate) -> Evidence:
+    revision = TaskDefinitionArn(update.revision).label
+    text = f"UpdateService {revision} by {update.user or '?'} with {update.agent}"
+    return evidence("CloudTrail LookupEvents", text, at=update.at.isoformat())
