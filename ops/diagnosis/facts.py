@@ -139,13 +139,6 @@ class Incident:
             if check.status == "failed" and group in ("", check.group):
                 yield check
 
-    def pages_failing(self, service: str = "") -> bool:
-        """Whether a page of the service, or of any, fails."""
-        return any(
-            check.kind == "page" and service in ("", check.service)
-            for check in self.failed_checks("endpoints")
-        )
-
 
 def parse_time(value: object) -> datetime | None:
     """A datetime, or ISO 8601 text, in UTC; None for anything else. A time without zone is UTC."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ops.diagnosis import diagnose  # noqa: F401 - registers the causes
+import re
+from pathlib import Path
+
+from ops.diagnosis import collect, diagnose  # noqa: F401 - register collectors and causes
+from ops.diagnosis.collectors import registry
 from ops.diagnosis.rules.causes import registered, rules
 from ops.sandbox.faults.catalog import FAULTS
 
@@ -19,6 +23,8 @@ WITHOUT_FAULT = {
     "service_pinned": "needs a real Terraform",
     "sso_session_ended": "of the operator's machine, not of the platform",
 }
+HAS_PERMISSIONS = ("findings.md", "health.md")
+_ACTION = re.compile(r"[a-z0-9-]+:[A-Z][A-Za-z]+")
 ONLY_BY_ITS_TASK = {"exec-disabled"}  # SERVICE.exec reports it; nothing is wrong with the service
 
 
@@ -38,3 +44,22 @@ def test_every_fault_has_a_registered_cause() -> None:
 def test_every_rule_has_a_fault_or_a_reason_for_none() -> None:
     caused = {fault.diagnosis or fault.cause for fault in FAULTS}
     assert set(rules()) - caused == set(WITHOUT_FAULT)
+
+
+def test_every_permission_of_a_collector_is_documented() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    pages = "".join((docs / name).read_text(encoding="utf-8") for name in HAS_PERMISSIONS)
+    keys = registry.keys()
+    used = {each for key in keys for each in _ACTION.findall(registry.source(key))}
+    assert len(used) > 30
+    assert sorted(each for each in used if f"`{each}`" not in pages) == []
+
+
+def test_every_document_is_read() -> None:
+    """A document that no rule and no other collector reads costs a call for nothing."""
+    package = Path(diagnose.__file__).parent
+    texts = [path.read_text(encoding="utf-8") for path in package.rglob("*.py")]
+    source = re.sub(r"@collector\(\s*\"[^\"]+\"", "", "".join(texts))
+    keys = registry.keys()
+    unread = {key for key in keys if f'"{key}"' not in source and not key.startswith("ec2/")}
+    assert len(keys) > 30 and unread == set()

@@ -20,7 +20,9 @@ _ECR_HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-
 
 @collector(
     "ecr/images",
-    "ecr:DescribeRepositories, ecr:DescribeImages, ecr:GetLifecyclePolicy, ecr:GetRepositoryPolicy",
+    "ecr:DescribeRepositories, ecr:DescribeImages, ecr:GetLifecyclePolicy, "
+    "ecr:GetRepositoryPolicy, ecr:GetAuthorizationToken, ecr:BatchGetImage, "
+    "ecr:GetDownloadUrlForLayer",
 )
 def images(reader: Reader) -> Any:
     """Image reference → its repository, the image in ECR or None, its platforms, and the policies.

@@ -1,4 +1,4 @@
-"""Evidence of rollouts: service deployments, automatic scaling, and what Terraform ignores."""
+"""Evidence of rollouts: automatic scaling, newest revisions, and what Terraform ignores."""
 
 from __future__ import annotations
 
@@ -10,37 +10,17 @@ from ops.aws.facts import TaskDefinitionArn
 from ops.diagnosis.collectors.registry import Reader, collector
 from ops.terraform import files
 
-_MAX_DEPLOYMENTS = 5  # of a service
 _MAX_ACTIVITIES = 20  # of a service
 _DIMENSION = "ecs:service:DesiredCount"
 _IGNORES = re.compile(r"\bignore_changes\s*=\s*(all\b|\[[^\]]*\])")
 _NAME = re.compile(r"\w+(?:\.\w+)*")
 
 
-@collector("ecs/service-deployments", "ecs:ListServiceDeployments, ecs:DescribeServiceDeployments")
-def service_deployments(reader: Reader) -> Any:
-    """ECS service name → its newest service deployments, newest first."""
-    client, cluster = reader.client("ecs"), reader.environment.cluster
-    found = {}
-    for name, service in reader.content("ecs/services").items():
-        if not service or service["status"] == "INACTIVE":
-            continue
-        listed = client.list_service_deployments(
-            cluster=cluster, service=name, maxResults=_MAX_DEPLOYMENTS
-        )["serviceDeployments"]
-        arns = [each["serviceDeploymentArn"] for each in listed]
-        found[name] = (
-            client.describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"]
-            if arns
-            else []
-        )
-    return found
-
-
 @collector(
     "autoscaling",
-    "application-autoscaling:DescribeScalableTargets, DescribeScheduledActions, "
-    "DescribeScalingActivities",
+    "application-autoscaling:DescribeScalableTargets, "
+    "application-autoscaling:DescribeScheduledActions, "
+    "application-autoscaling:DescribeScalingActivities",
 )
 def autoscaling(reader: Reader) -> Any:
     """ECS service name → its scalable target, scheduled actions and newest scaling activities."""

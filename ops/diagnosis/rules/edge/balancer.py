@@ -139,7 +139,9 @@ def keep_alive_short(incident: Incident) -> Iterator[Candidate]:
                 (
                     *(proof for _, proof in short),
                     _idle_evidence(idle),
-                    evidence("GetMetricData HTTPCode_ELB_502_Count", f"{errors:g} in an hour"),
+                    evidence(
+                        "GetMetricStatistics HTTPCode_ELB_502_Count", f"{errors:g} in an hour"
+                    ),
                 ),
                 (f"inv {service.name}.logs --since 15m",),
             )
