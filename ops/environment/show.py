@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ops.core.config.load import Configuration
 
 _SECRET = ("access_key", "secret_key")
-_OF_A_BUILD = "build_args"  # whose names are the user's: a token may be among them
+_NAMED_BY_USER = {"build_args", "headers"}  # sections whose names can say that a value is secret
 _HIDDEN = "(hidden)"
 _COLUMN = 48  # where comments begin, unless a value is longer
 _DEFAULT = "default"
@@ -175,13 +175,16 @@ def _public(path: Sequence[str], value: Any) -> Any:
     if path[-1] in _SECRET:
         return _HIDDEN
     if isinstance(value, list):
-        return [_public(path, each) for each in value]
+        found = [_public(path, each) for each in value]
+        words = " ".join(each for each in found if isinstance(each, str))
+        return found if redact(words) == words else _HIDDEN  # `--password`, then its value
     if isinstance(value, dict):
         return {key: _public((*path, key), item) for key, item in value.items()}
     if not isinstance(value, str):
         return value
-    named = f"{path[-1]}={value}" if _OF_A_BUILD in path else value
-    return value if redact(value) == value and redact(named) == named else _HIDDEN
+    name = path[-1]
+    forms = [f"{name}={value}", f"{name}: {value}"] if _NAMED_BY_USER.intersection(path) else []
+    return value if all(redact(each) == each for each in (value, *forms)) else _HIDDEN
 
 
 def _scalar(value: Any) -> str:

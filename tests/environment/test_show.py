@@ -65,6 +65,24 @@ def test_secrets_are_never_printed(configuration: load.Configuration) -> None:
     assert {"aws.access_key", "aws.secret_key", "site", "services.b.build_args.API_TOKEN"} <= hidden
 
 
+@pytest.mark.parametrize(
+    ("keys", "printed"),
+    [
+        ("endpoints: [{path: /, headers: {X-Api-Key: hunter2, Accept: text/html}}]", "text/html"),
+        ("endpoints: [{path: /, headers: {Cookie: hunter2}}]", "Cookie"),
+        ("tests: [make, --password, hunter2]", "tests: (hidden)"),
+        ("tests: [env, API_TOKEN=hunter2, make, all]", '["env", "(hidden)", "make", "all"]'),
+        ("tests: [pytest, tests/test_token.py]", "test_token.py"),
+    ],
+)
+def test_a_secret_by_the_name_beside_it(tmp_path: Path, keys: str, printed: str) -> None:
+    """A header's name, or the option before a word, says that a value is secret."""
+    (tmp_path / "invoke.yaml").write_text(HERE + f"    services: {{b: {{{SERVICE}, {keys}}}}}\n")
+    result = show(read(tmp_path))
+    assert printed in result.text
+    assert "hunter2" not in result.text + str(result.document)
+
+
 def test_one_value_one_section_and_an_unknown_key(configuration: load.Configuration) -> None:
     """`--key`, also with the whole path; a value that is not set is none."""
     assert show(configuration, "poll").text.split() == ["4s", "#", "default"]
