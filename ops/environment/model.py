@@ -103,14 +103,10 @@ def not_read(key: str, configured: Any, unread: Unknown) -> KeyComparison:
 
 @dataclass(frozen=True)
 class WorldRead:
-    """A read with its comparisons; `keys` (with their values) are unknown if it fails.
-
-    `aws`: it uses the environment's account, so the credentials are checked first.
-    """
+    """A read with its comparisons; `keys` (with their values) are unknown if it fails."""
 
     keys: Mapping[str, Any]
     run: Callable[[], Iterable[KeyComparison]]
-    aws: bool = True
 
 
 @dataclass(frozen=True)

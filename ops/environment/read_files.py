@@ -22,30 +22,26 @@ def reads(settings: Settings) -> Iterator[WorldRead]:
     yield WorldRead(
         {"source": environment.source, "remote": environment.remote, "branch": environment.branch},
         partial(_checkout, settings),
-        aws=False,
     )
     for name, service in sorted(environment.services.items()):
         yield WorldRead(
             {f"services.{name}.context": service.context},
             partial(_context, settings, name, service),
-            aws=False,
         )
     if environment.terraform:
         keys: dict[str, Any] = {"terraform.directory": environment.terraform.directory}
         for name, service in environment.services.items():
             if service.image_variable:
                 keys[f"services.{name}.image_variable"] = service.image_variable
-        yield WorldRead(keys, partial(_terraform, settings), aws=False)
+        yield WorldRead(keys, partial(_terraform, settings))
     values = environment.model_dump()
     for path in PATH_KEYS:
         file = _at(values, path)
         if path != ("source",) and file is not None and file not in PATH_WORDS:
             key = ".".join(path)
-            yield WorldRead({key: file}, partial(_file, key, file, settings.root), aws=False)
+            yield WorldRead({key: file}, partial(_file, key, file, settings.root))
     if environment.bastion:
-        yield WorldRead(
-            {"bastion.host": environment.bastion.host}, partial(_bastion, settings), aws=False
-        )
+        yield WorldRead({"bastion.host": environment.bastion.host}, partial(_bastion, settings))
 
 
 def _at(values: Mapping[str, Any], path: tuple[str, ...]) -> Any:
@@ -112,9 +108,9 @@ def _context(settings: Settings, name: str, service: Service) -> Iterator[KeyCom
     program = (service.tests or [""])[0]
     if "/" in program:
         if (context / program).is_file():
-            yield same(f"{key}.tests", service.tests, str(context))
+            yield same(f"{key}.tests", program, str(context))
         else:
-            yield absent(f"{key}.tests", service.tests, f"there is no {program} in {context}")
+            yield absent(f"{key}.tests", program, f"there is no such file in {context}")
 
 
 def _terraform(settings: Settings) -> Iterator[KeyComparison]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import yaml
 
 from ops.core.config import load
 from ops.core.errors import ConfigError
+from ops.environment import read_files
+from ops.environment.check import _run
 from ops.environment.show import show
 from tests.core.test_config_mistakes import HERE, SERVICE, read
 
@@ -81,6 +84,16 @@ def test_a_secret_by_the_name_beside_it(tmp_path: Path, keys: str, printed: str)
     result = show(read(tmp_path))
     assert printed in result.text
     assert "hunter2" not in result.text + str(result.document)
+
+
+def test_the_check_of_a_test_program_leaves_out_its_words(tmp_path: Path) -> None:
+    """`env.check` names the program that is missing, and no word after it."""
+    service = f"{SERVICE}, tests: [./run-tests, --password, hunter2]"
+    (tmp_path / "invoke.yaml").write_text(HERE + f"    services: {{b: {{{service}}}}}\n")
+    found = _run(list(read_files.reads(read(tmp_path).settings)), time.monotonic() + 60)
+    (program,) = [each for each in found if each.key == "services.b.tests"]
+    assert program.status == "different" and program.configured == "./run-tests"
+    assert "hunter2" not in str(found)
 
 
 def test_one_value_one_section_and_an_unknown_key(configuration: load.Configuration) -> None:
