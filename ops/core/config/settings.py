@@ -7,13 +7,14 @@ overlay, which only a local platform writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from ops.core.config.database import Bastion, Database
+from ops.core.config.problems import suggestion
 from ops.core.config.types import (
     Account,
     Model,
@@ -25,6 +26,7 @@ from ops.core.config.types import (
     Variable,
     WebPath,
 )
+from ops.core.errors import ConfigError
 
 NONE = "none"  # the value of a key of `MAY_BE_NONE`
 MAY_BE_NONE = ("cdn", "database", "site", "site_tls", "state", "terraform")
@@ -397,13 +399,6 @@ class Environment(Model):
         return configured or ("remote" if self.bastion else "local")
 
 
-def _nearest_service(name: str, services: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, list(services), n=1)
-    return f"did you mean {near[0]}?" if near else ""
-
-
 class Settings(Model):
     """An environment's name and values, and the root for relative paths."""
 
@@ -416,8 +411,6 @@ class Settings(Model):
 
         Raises ConfigError for an unknown service, and for one that is only watched.
         """
-        from ops.core.errors import ConfigError
-
         found = self.service(name)
         if found.repository is None:
             key = f"environments.{self.name}.services.{name}.repository"
@@ -430,16 +423,17 @@ class Settings(Model):
 
     def service(self, name: str) -> Service:
         """The named service of this environment. Raises ConfigError listing those that it has."""
-        from ops.core.errors import ConfigError
-
         services = self.environment.services
         if name not in services:
             raise ConfigError(
                 f"environment {self.name} has no service {name}",
                 f"its services are: {', '.join(sorted(services)) or 'none'}",
-                _nearest_service(name, services)
-                or f"name it under environments.{self.name}.services in invoke.yaml, or pick "
-                f"another environment: INVOKE_ENV=NAME inv …",
+                suggestion(
+                    name,
+                    services,
+                    f"name it under environments.{self.name}.services in invoke.yaml, or pick "
+                    f"another environment: INVOKE_ENV=NAME inv …",
+                ),
             )
         return services[name]
 
