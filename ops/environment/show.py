@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops.core.config.layers import OPTION
 from ops.core.config.problems import Place, suggestion
+from ops.core.config.schema import CREDENTIALS
 from ops.core.errors import ConfigError
 from ops.core.redaction.redact import redact
 from ops.core.text import format_option
@@ -16,7 +17,6 @@ from ops.core.text import format_option
 if TYPE_CHECKING:
     from ops.core.config.load import Configuration
 
-_SECRET = ("access_key", "secret_key")
 _NAMED_BY_USER = {"build_args", "headers"}  # sections whose names can say that a value is secret
 _HIDDEN = "(hidden)"
 _COLUMN = 48  # where comments begin, unless a value is longer
@@ -138,7 +138,7 @@ def _leaves(model: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
     from pydantic import BaseModel
 
     from ops.core.config.settings import NONE
-    from ops.core.config.types import DURATIONS
+    from ops.core.config.types import is_duration
 
     for name, field in type(model).model_fields.items():
         value, here = getattr(model, name), (*path, name)
@@ -153,10 +153,7 @@ def _leaves(model: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
                 else:
                     yield (*here, key), item, False
         else:
-            duration = isinstance(value, float) and any(
-                each in field.metadata for each in DURATIONS
-            )
-            yield here, _plain(value), duration
+            yield here, _plain(value), isinstance(value, float) and is_duration(field)
 
 
 def _plain(value: Any) -> Any:
@@ -172,7 +169,7 @@ def _public(path: Sequence[str], value: Any) -> Any:
     """The value, hidden if it is or looks like a secret."""
     if value is None:
         return None
-    if path[-1] in _SECRET:
+    if path[-1] in CREDENTIALS:
         return _HIDDEN
     if isinstance(value, list):
         found = [_public(path, each) for each in value]

@@ -29,6 +29,7 @@ from ops.core.config.problems import (
     shortened,
     suggestion,
 )
+from ops.core.config.schema import CREDENTIALS
 from ops.core.config.variables import check_variables
 from ops.core.errors import ConfigError
 
@@ -42,7 +43,6 @@ _RESERVED = frozenset(
     {"preflight", "status", "tf", "cdn", "db", "env", "health", "troubleshoot"}
     | {"lock", "sandbox", "dev"}
 )
-_ONLY_IN_OVERLAY = ("access_key", "secret_key")
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _secret_problems(name: str, layers: Layers) -> Iterator[Problem]:
     """Keys of AWS outside an overlay."""
     for layer in layers.all:
         found = layer.part(("environments", name, "aws"))
-        for key in _ONLY_IN_OVERLAY:
+        for key in CREDENTIALS:
             if isinstance(found, Mapping) and key in found:
                 keys = ("environments", name, "aws", key)
                 how = "remove it; use aws.profile or AWS's own credential chain"

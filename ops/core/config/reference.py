@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
 from ops.core.config import schema
-from ops.core.config.types import DURATIONS, PositiveSeconds, Seconds
+from ops.core.config.types import PositiveSeconds, Seconds, is_duration
 from ops.core.text import format_option
 
 
@@ -45,19 +45,15 @@ def _default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
     if value is None or value in ({}, []) or schema.model_in(field.annotation)[0]:
         return ""
-    if field.annotation is float and _is_duration(field):
+    if field.annotation is float and is_duration(field):
         return f"`{format_option(value)}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
-
-
-def _is_duration(field: Any) -> bool:
-    return any(each in field.metadata for each in DURATIONS)
 
 
 def _kind(field: Any) -> str:
     """The type of a value, as the author of a YAML file knows it."""
     annotation = field.annotation
-    if _is_duration(field):
+    if is_duration(field):
         return "duration"
     words = [
         _word(each) for each in (get_args(annotation) if _optional(annotation) else [annotation])

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).resolve().parent
 PROJECT_FILE = FOLDER / "invoke.schema.json"
 OVERLAY_FILE = FOLDER / "overlay.schema.json"
 _DIALECT = "http://json-schema.org/draft-07/schema#"  # the newest that yaml-language-server knows
-_ONLY_IN_OVERLAY = ("access_key", "secret_key")
+CREDENTIALS = ("access_key", "secret_key")  # of `aws`: only an overlay has them
 _OF_INVOKE = {
     "tasks": "Invoke's settings of tasks.",
     "run": "Invoke's settings of `run`; only `dry` has an effect here.",
@@ -67,7 +67,7 @@ def project_schema() -> dict[str, Any]:
     schema, definitions = _environment()
     properties = definitions["Aws"]["properties"]
     definitions["Aws"]["properties"] = {
-        key: value for key, value in properties.items() if key not in _ONLY_IN_OVERLAY
+        key: value for key, value in properties.items() if key not in CREDENTIALS
     }
     return {
         "$schema": _DIALECT,

@@ -113,9 +113,9 @@ def _text_schema(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern})
 
 
-DURATIONS = (BeforeValidator(seconds), BeforeValidator(positive_seconds))
-Seconds = Annotated[float, DURATIONS[0], _DURATION_SCHEMA]
-PositiveSeconds = Annotated[float, DURATIONS[1], _DURATION_SCHEMA]
+_DURATIONS = (BeforeValidator(seconds), BeforeValidator(positive_seconds))
+Seconds = Annotated[float, _DURATIONS[0], _DURATION_SCHEMA]
+PositiveSeconds = Annotated[float, _DURATIONS[1], _DURATION_SCHEMA]
 WebPath = Annotated[str, AfterValidator(_relative_web_path), _text_schema("^/")]
 PathPattern = Annotated[str, AfterValidator(path_pattern), _text_schema(f"^{_PATTERN.pattern}$")]
 _Strict = StringConstraints(strict=True)
@@ -124,6 +124,11 @@ Text = Annotated[str, StringConstraints(strict=True, min_length=1)]
 Variable = Annotated[
     str, _Strict, AfterValidator(_variable), _text_schema(f"^{_VARIABLE.pattern}$")
 ]
+
+
+def is_duration(field: Any) -> bool:
+    """Whether a field of a model is `Seconds` or `PositiveSeconds`."""
+    return any(each in field.metadata for each in _DURATIONS)
 
 
 class Model(BaseModel):

@@ -17,8 +17,9 @@ from ops.core.config.problems import (
     shortened,
     unknown_key,
 )
+from ops.core.config.schema import CREDENTIALS, model_in
 
-_HIDDEN = ("access_key", "secret_key", "build_args")  # their values appear in no message
+_HIDDEN = (*CREDENTIALS, "build_args", "headers")  # their values appear in no message
 _ALLOWED = {
     "bool": "true or false",
     "dict": "a mapping of keys",
@@ -118,7 +119,6 @@ def _allowed(detail: Any) -> str:
 
 def _known_keys(path: list[str | int]) -> list[str]:
     """Keys of the model at `path` below an environment."""
-    from ops.core.config.schema import model_in
     from ops.core.config.settings import Environment
 
     model: Any = Environment
