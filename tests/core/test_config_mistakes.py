@@ -84,6 +84,12 @@ ONE: list[tuple[str, str, str, str]] = [
         "remove it",
     ),
     (
+        f"services: {{b: {{{SERVICE}, endpoints: [{{path: /, headers: {{X-Pin: 5}}}}]}}}}",
+        "7:97: KEY.services.b.endpoints.0.headers.X-Pin",
+        "found a number; allowed: text, in quotes",
+        "",
+    ),
+    (
         f"services: {{b: {{{SERVICE}, build_args: {{TOKEN: 5}}}}}}",
         "7:78: KEY.services.b.build_args.TOKEN",
         "found a number; allowed: text, in quotes",
