@@ -1,6 +1,4 @@
-"""Assembles the namespaces and their defaults; nothing else happens here (`ops/tasks/` holds the
-front doors).
-"""
+"""Assemble the namespaces and their defaults; the tasks themselves are in `ops/tasks/`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The front doors: each parses, calls one flow and prints; nothing else happens here."""
+"""The tasks: each parses its options, calls one function and reports its result."""

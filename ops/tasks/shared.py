@@ -1,12 +1,12 @@
-"""What every front door shares: its options, its answers, its signals and its error boundary, put
-on by one decorator.
+"""What every task shares: options, results, signals and the error boundary, by one decorator.
 
-    @front_door(options=("plan", "json"), help={"tag": "…"})
-    def deploy(session, tag=None): ...
+    @ops_task(options=("plan", "json"), help={"tag": "…"})
+    def deploy(session: Session, tag: str | None = None) -> None: ...
 
 Invoke reads parameters from a signature, so the decorator gives the task its own parameters and the
 shared ones; the body finds the shared ones on its `Session`. SIGINT, SIGTERM and SIGHUP arrive as
-one exception, and whatever goes wrong leaves as three lines."""
+one exception, and every error leaves as three lines.
+"""
 
 from __future__ import annotations
 
