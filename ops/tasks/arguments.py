@@ -26,6 +26,11 @@ _DURATIONS = ("--timeout", "--lock-wait")
 _DASH_VALUES = {"--command": " {}", "--grep": "/{}/"}
 
 
+def option_name(argument: str | None) -> str:
+    """The name of an argument as it is typed, without `--`."""
+    return (argument or "").strip("_").replace("_", "-")
+
+
 def refuse_remainder(words: Sequence[str]) -> None:
     """Raise ConfigError for words after `--`, which Invoke drops, `--plan` and `--dry` included.
 

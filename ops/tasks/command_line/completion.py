@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from invoke.parser.argument import Argument
 from invoke.parser.context import ParserContext
 
+from ops.tasks.arguments import option_name
+
 Contexts = Mapping[str, ParserContext]
 Values = Callable[[str, str, str], Iterable[str]]  # of (task, option, environment)
 
@@ -48,7 +50,7 @@ def candidates(
     elif equals and flag.startswith("--"):
         argument = _argument(flag, typed.task, contexts, core)
         if argument is not None:
-            found = values(typed.task, _name(argument), typed.environment)
+            found = values(typed.task, option_name(argument.name), typed.environment)
             yield from (f"{flag}={text}" for text in _starting(start, found))
     elif partial.startswith("-"):
         yield from _starting(partial, _options(typed.task, contexts, core))
@@ -71,14 +73,14 @@ def read_words(words: Sequence[str], contexts: Contexts, core: ParserContext) ->
             if argument is None or not argument.takes_value:
                 continue
             if not equals:
-                typed.pending = _name(argument)
-            elif _name(argument) == "env":
+                typed.pending = option_name(argument.name)
+            elif option_name(argument.name) == "env":
                 typed.environment = value
         elif typed.missing:
             typed.missing.pop(0)
         elif word in contexts:
             typed.task = word
-            typed.missing = [_name(each) for each in contexts[word].positional_args]
+            typed.missing = [option_name(each.name) for each in contexts[word].positional_args]
     if typed.pending in ("help", "list") and typed.task:  # optional values end at a task
         typed.pending = ""
     return typed
@@ -112,10 +114,6 @@ def _options(task: str, contexts: Contexts, core: ParserContext) -> Iterator[str
             if flag.startswith("--") and not (context is core and flag in HIDDEN):
                 own = HELP.get(str(argument.name)) if context is core else None
                 yield f"{flag}\t{own[1] if own else argument.help or ''}"
-
-
-def _name(argument: Argument) -> str:
-    return str(argument.name).strip("_").replace("_", "-")
 
 
 def _starting(partial: str, found: Iterable[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from invoke.parser.argument import Argument
 
 from ops.core.invocation import invocation
+from ops.tasks.arguments import option_name
 from ops.tasks.command_line import listing
 from ops.tasks.command_line.examples import examples_of
 
@@ -97,7 +98,7 @@ def page(path: str) -> str:
 def exit_codes(task: OpsTask, path: str) -> dict[int, str]:
     """The exit codes of a task and their meanings."""
     space, _, name = path.rpartition(".")
-    options = {_name(each) for each in task.get_arguments()}
+    options = {option_name(each.name) for each in task.get_arguments()}
     codes = [0, 1, 2, 3, 130]
     if "timeout" in options:
         codes.append(6)
@@ -115,14 +116,10 @@ def _order(argument: Argument) -> str:
 def _spec(argument: Argument) -> str:
     if argument.positional:
         return _word(argument)
-    label = f"--{_name(argument)}"
+    label = f"--{option_name(argument.name)}"
     return f"{label} {_word(argument)}" if argument.takes_value else label
 
 
-def _name(argument: Argument) -> str:
-    return str(argument.name).strip("_").replace("_", "-")
-
-
 def _word(argument: Argument) -> str:
-    name = _name(argument)
+    name = option_name(argument.name)
     return _PLACEHOLDERS.get(name) or name.rpartition("-")[2].upper()

@@ -16,7 +16,7 @@ from invoke.parser.context import ParserContext
 
 from ops.core.config.problems import shortened
 from ops.core.errors import ConfigError
-from ops.tasks.arguments import dash_value
+from ops.tasks.arguments import dash_value, option_name
 from ops.tasks.command_line.listing import HELP
 
 UNKNOWN = re.compile(r"No idea what (.*) is!", re.DOTALL)
@@ -44,7 +44,7 @@ def explain(error: ParseError, words: Sequence[str], contexts: Contexts) -> Conf
             return _unknown_option(word, task, words, error.context, contexts)
         return _unknown_word(word, task, words, contexts)
     if found := WITHOUT_VALUE.match(message):
-        option = f"--{found[1].strip('_').replace('_', '-')}"
+        option = f"--{option_name(found[1])}"
         value = _dash_value(option, words)
         if task and value:
             return dash_value(task, option, value)
