@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from invoke.parser import Parser
 
+from ops.core.config import load
 from ops.core.invocation import invocation
 from ops.tasks.arguments import OpsTask
+from ops.tasks.assembly import service_names
 from ops.tasks.command_line import help_page, listing
 from ops.tasks.command_line.examples import examples_of
 from ops.tasks.program import OpsProgram
@@ -101,6 +103,30 @@ def test_a_rollout_has_the_exit_codes_of_its_verdicts() -> None:
         130,
     }
     assert "unknown" in help_page.exit_codes(tasks.ns["health.all"], "health.all")[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "failure"),
+    [
+        ("env.show", "failed, and not undone"),
+        ("env.check", "something is different, or unknown"),
+        ("status", "a service is not healthy, or unknown"),
+        ("backend.status", "not healthy, or unknown"),
+        ("sandbox.status", "not ready"),
+        ("lock.status", "failed, and not undone"),
+        ("db.lint", "a revision is blocked"),
+        ("troubleshoot.all", "something is wrong, or unknown"),
+    ],
+)
+def test_exit_code_1_is_explained_where_it_is_a_result(path: str, failure: str) -> None:
+    assert help_page.exit_codes(tasks.ns[path], path)[1] == failure
+
+
+def test_no_service_can_have_the_name_of_a_namespace() -> None:
+    """Every namespace and task of this tool is reserved, listed, and has a page."""
+    own = set(tasks.ns.collections) - set(service_names())
+    assert set(listing._OWN) == own
+    assert load._RESERVED == own | set(tasks.ns.tasks) == set(help_page._PAGES)
 
 
 def test_the_version_is_this_tools(capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,14 +40,20 @@ _MEANINGS = {
     6: "timed out",
     130: "interrupted",
 }
-_FAILURES = {  # what 1 means where it is a result
+_FAILURES = {  # what 1 means where it is a result: by task, or for a whole namespace
+    "status": "a service is not healthy, or unknown",
+    "SERVICE.status": "not healthy, or unknown",
+    "SERVICE.run": "failed, or the command's own exit code",
+    "SERVICE.exec": "failed, or the plugin's exit code",
+    "cdn.check": "a finding, or unknown",
+    "db.current": "the schema differs from its revision",
+    "db.lint": "a revision is blocked",
+    "dev.check": "a finding",
+    "env.check": "something is different, or unknown",
     "health": "a check failed, or is unknown",
+    "sandbox.status": "not ready",
+    "tf.drift": "something was changed outside of Terraform",
     "troubleshoot": "something is wrong, or unknown",
-    "current": "the schema differs from its revision",
-    "env": "something is different, or unknown",
-    "drift": "something was changed outside of Terraform",
-    "lint": "a revision is blocked",
-    "check": "a finding, or unknown",
 }
 _PLACEHOLDERS = {
     "timeout": "DURATION",
@@ -102,10 +108,11 @@ def exit_codes(task: OpsTask, path: str) -> dict[int, str]:
     codes = [0, 1, 2, 3, 130]
     if "timeout" in options:
         codes.append(6)
-    if space not in _PAGES and name in _ROLLOUTS:
+    of_service = bool(space) and space not in _PAGES
+    if of_service and name in _ROLLOUTS:
         codes += [4, 5, 6]
     found = {code: _MEANINGS[code] for code in sorted(set(codes))}
-    failure = _FAILURES.get(space) or _FAILURES.get(name)
+    failure = _FAILURES.get(f"SERVICE.{name}" if of_service else path) or _FAILURES.get(space)
     return {**found, 1: failure} if failure else found
 
 
