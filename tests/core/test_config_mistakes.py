@@ -211,6 +211,19 @@ def test_a_mistake_that_another_file_hides_is_found(tmp_path: Path) -> None:
     ]
 
 
+def test_another_environments_overlay_may_be_missing_but_not_malformed(tmp_path: Path) -> None:
+    """`env.check` validates all environments: a platform may be down, a torn overlay is named."""
+    other = HERE.partition("  here:\n")[2]
+    (tmp_path / "invoke.yaml").write_text(
+        f"{HERE}    services: {{}}\n  other:\n{other}    services: {{}}\n    overlay: over.yaml\n"
+    )
+    config_load.check_all(loaded(tmp_path), tmp_path)
+    (tmp_path / "over.yaml").write_text("poll: [")
+    with pytest.raises(ConfigError) as caught:
+        config_load.check_all(loaded(tmp_path), tmp_path)
+    assert caught.value.what.startswith("overlay over.yaml:2:1") and caught.value.next == CORRECT
+
+
 @pytest.mark.parametrize(
     ("variables", "lines"),
     [

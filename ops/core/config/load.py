@@ -45,6 +45,10 @@ _RESERVED = frozenset(
 )
 
 
+class MissingOverlay(ConfigError):
+    """An environment's overlay does not exist (yet)."""
+
+
 @dataclass(frozen=True)
 class Configuration:
     """An environment's settings, and the sources of its values."""
@@ -111,7 +115,8 @@ def _check_runtime_file(path: str | None) -> None:
 def check_all(config: Any, root: Path) -> None:
     """Validate every environment. Raises Malformed with the mistakes of all of them.
 
-    One whose overlay is missing is left out: its platform is not running.
+    One whose overlay is missing is left out: its platform is not running. Raises ConfigError for an
+    overlay that cannot be read.
     """
     problems: list[Problem] = []
     for name in _plain(config).get("environments") or {}:
@@ -119,7 +124,7 @@ def check_all(config: Any, root: Path) -> None:
             read_configuration(config, root, name)
         except Malformed as malformed:
             problems += malformed.problems
-        except ConfigError:
+        except MissingOverlay:
             continue
     refuse(problems)
 
@@ -235,11 +240,6 @@ def _read_overlay(name: str, values: Mapping[str, Any], layers: Layers) -> Confi
 def _overlay_values(path: Path, label: str, name: str, hint: Any) -> dict[str, Any]:
     """The overlay's values. Raises ConfigError if it is missing or malformed."""
     why = "it is written when the platform starts" if hint else "it holds part of the values"
-    hint = (
-        str(hint)
-        if hint
-        else f"create {shortened(path.name)}, or remove environments.{name}.overlay"
-    )
     try:
         missing = not path.exists()
     except (OSError, ValueError) as error:  # a name that is too long, or that no file can have
@@ -251,12 +251,15 @@ def _overlay_values(path: Path, label: str, name: str, hint: Any) -> dict[str, A
         ) from None
     if missing:
         what = f"environment {name} cannot be used yet: its overlay {path} is missing"
-        raise ConfigError(what, why, hint)
+        create = f"create {shortened(path.name)}, or remove environments.{name}.overlay"
+        raise MissingOverlay(what, why, str(hint or create))
     try:
         return reader.read(path, label)
     except ConfigError as error:
         raise ConfigError(
-            f"overlay {error.what.removeprefix('configuration file ')}", error.why, hint
+            f"overlay {error.what.removeprefix('configuration file ')}",
+            error.why,
+            str(hint or error.next),
         ) from None
 
 
