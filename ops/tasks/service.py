@@ -161,9 +161,10 @@ def deploy(
     from ops.ecs import live_display
     from ops.platform import Platform
 
-    session.if_stopped = lambda error: document_of_error(service, error, tag)
+    session.if_stopped = lambda error: document_of_error(
+        service, error, tag, session.environment_name
+    )
     settings = session.settings
-    session.if_stopped = lambda error: document_of_error(service, error, tag, settings.name)
     settings.deployed_service(service)
     request = deploy_request(
         session,
@@ -191,8 +192,10 @@ def restart(session: Session, service: str, no_wait: bool = False) -> None:
     from ops.ecs import live_display
     from ops.platform import Platform
 
+    session.if_stopped = lambda error: document_of_error(
+        service, error, None, session.environment_name
+    )
     settings = session.settings
-    session.if_stopped = lambda error: document_of_error(service, error, None, settings.name)
     settings.deployed_service(service)
     request = deploy_request(session, service, no_wait=no_wait)
     platform = Platform.of(settings)
@@ -276,9 +279,10 @@ def rollback(
     from ops.ecs import live_display
     from ops.platform import Platform
 
-    session.if_stopped = lambda error: document_of_error(service, error, None)
+    session.if_stopped = lambda error: document_of_error(
+        service, error, None, session.environment_name
+    )
     settings = session.settings
-    session.if_stopped = lambda error: document_of_error(service, error, None, settings.name)
     settings.deployed_service(service)
     request = deploy_request(session, service, allow_destroy=frozenset(allow_destroy or ()))
     session.carry_out(
@@ -398,11 +402,10 @@ def run(
     from ops.ecs import one_off, one_off_plan
     from ops.platform import Platform
 
-    session.if_stopped = lambda error: one_off.document_of_error(service)
-    name = session.settings.name
-    session.if_stopped = lambda error: one_off.document_of_error(service, name)
+    session.if_stopped = lambda error: one_off.document_of_error(service, session.environment_name)
+    settings = session.settings
     words, limit = one_off_plan.parse_command(command), session.timeout_s()
-    platform = Platform.of(session.settings)
+    platform = Platform.of(settings)
     if not session.json:
         session.reread = f"inv {service}.logs --task ID (its id is printed above)"
     planned = one_off_plan.plan_run(platform, service, words, container)

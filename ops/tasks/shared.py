@@ -94,6 +94,11 @@ class Session:
         ui.progress(f"{settings.name} · {environment.account} · {environment.region}")
         return settings
 
+    @property
+    def environment_name(self) -> str | None:
+        """The environment's name, once `settings` has been read; for documents of errors."""
+        return self.settings.name if "settings" in vars(self) else None
+
     def timeout_s(self) -> float | None:
         from ops.core import ui
 
