@@ -99,6 +99,25 @@ def test_a_task_definition_that_has_moved_on(
     assert found == [f"~ environments.dev.services.backend.{each}" for each in expected]
 
 
+@pytest.mark.parametrize(
+    ("repository", "expected"),
+    [
+        ("1.dkr.ecr.us-east-1.amazonaws.com/app/backend", []),
+        (
+            "2.dkr.ecr.us-east-1.amazonaws.com/app/backend",
+            ["1.dkr.ecr.us-east-1.amazonaws.com/app/backend"],
+        ),
+    ],
+)
+def test_a_repository_of_another_account_is_compared_by_its_uri(
+    repository: str, expected: list[str]
+) -> None:
+    """Configured by its URI, it is another one if only its name is the same."""
+    service = SERVICE.model_copy(update={"repository": repository})
+    found = rules.task_definition("services.backend", service, revision(CONTAINER))
+    assert [each.found for each in found if each.status != "same"] == [[each] for each in expected]
+
+
 def test_a_container_that_cannot_be_identified_leaves_its_values_unknown() -> None:
     """Two containers, none with the configured name: their ports are not compared by chance."""
     containers = ({**CONTAINER, "name": "api"}, SIDECAR)

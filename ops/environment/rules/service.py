@@ -10,6 +10,7 @@ from ops.aws.facts import ServiceState, TargetGroup, TaskDefinition
 from ops.core.findings import Unknown
 from ops.ecs.rules.task_definition_refs import log_driver, log_options, ports
 from ops.environment.model import KeyComparison, absent, compare, not_read, same
+from ops.terraform.rules.attribute_diff import split_image
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
@@ -22,12 +23,10 @@ def nearest(name: str, existing: Sequence[str]) -> tuple[str, ...]:
 
 def image_repository(image: str) -> str:
     """The repository of an image reference: without registry, tag and digest."""
-    name = image.partition("@")[0]
+    name = split_image(image)[0]
     first, slash, rest = name.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        name = rest
-    head, slash, last = name.rpartition("/")
-    return f"{head}{slash}{last.partition(':')[0]}"
+    has_registry = slash and ("." in first or ":" in first or first == "localhost")
+    return rest if has_registry else name
 
 
 def missing_service(
@@ -60,8 +59,10 @@ def task_definition(
             if (value := getattr(service, name)) is not None:
                 yield not_read(f"{key}.{name}", value, unread)
         return
-    repository = image_repository(str(container.get("image", "")))
+    image = str(container.get("image", ""))
     if service.repository is not None:
+        by_name = image_repository(service.repository) == service.repository
+        repository = image_repository(image) if by_name else split_image(image)[0]
         yield compare(f"{key}.repository", service.repository, repository, source)
     if service.container_port is not None:
         found = ports(container)
