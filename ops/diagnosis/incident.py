@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from ops.aws.cloudtrail import updates_of
 from ops.aws.ecs import revision, service_state
 from ops.aws.ecs_task_state import task_state
 from ops.aws.elb import to_target, to_target_group
 from ops.aws.facts import ServiceState, TaskDefinition, TaskDefinitionArn
-from ops.aws.iam import updates_of
 from ops.core.findings import Denial, Evidence, Finding, Unknown
 from ops.diagnosis.facts import CheckFact, GroupFact, Incident, ServiceFact, parse_time
 from ops.diagnosis.model import Document, EvidenceSnapshot

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from ops.aws import logs
+from ops.aws.cloudwatch import logs
 from ops.aws.errors import Throttled
 from ops.aws.facts import LogEvent
 from ops.aws.session import AwsSession

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from ops.aws import ecs, elb, logs
+from ops.aws import ecs, elb
+from ops.aws.cloudwatch import alarms, logs
 from ops.aws.facts import Alarm, ServiceState, Target, TaskDefinition, TaskState
 from ops.aws.session import AwsSession
 from ops.core.parallel import try_call
@@ -99,7 +100,7 @@ class EcsObserver:
     def alarms(self, service: ServiceState) -> tuple[Alarm, ...]:
         """The alarms that can fail the service's deployments (DescribeAlarms)."""
         self.calls += 1
-        return logs.alarms(self.cloud, service.alarms)
+        return alarms.alarms(self.cloud, service.alarms)
 
     def log(self, task: TaskState) -> tuple[str, ...]:
         """The last log lines of the container that stopped, or of ours.

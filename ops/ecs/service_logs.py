@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ops.aws import logs
+from ops.aws.cloudwatch import logs
 from ops.core import ui
 from ops.core.errors import Cancelled, ConfigError, Interrupted, OpsError
 from ops.core.keys import Wait

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ops.aws import logs
+from ops.aws.cloudwatch import logs
 from ops.aws.facts import TaskDefinition, TaskState
 from ops.aws.session import AwsSession
 from ops.core import ui

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ops.aws import ecr, ecs, elb, logs, rds, s3, secrets
+from ops.aws import ecr, ecs, elb, rds, s3, secrets
+from ops.aws.cloudwatch import logs
 from ops.aws.facts import TargetGroup, TaskDefinition
 from ops.cdn import cloudfront, invalidate
 from ops.core.errors import ConfigError, Refused

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Generic, TypeVar
 
-from ops.aws import ecs, elb, iam, rds, secrets
+from ops.aws import cloudtrail, ecs, elb, rds, secrets
 from ops.aws.facts import ServiceState, TargetGroup, TaskDefinition, TaskDefinitionArn
 from ops.core.errors import OpsError
 from ops.core.parallel import gather, try_call
@@ -131,7 +131,7 @@ class SweepInputs:
         cloud, cluster = self.platform.cloud, self.environment.cluster
         ecs_service = self.environment.services[name].ecs_service
         since = later.created_at - _BEFORE_DEPLOYMENT
-        updates = try_call(lambda: iam.service_updates(cloud, cluster, ecs_service, since))
+        updates = try_call(lambda: cloudtrail.service_updates(cloud, cluster, ecs_service, since))
         newest = records.read(self.platform, name)
         return other_deployment(later, release, newest, updates, self.running_revision(name))
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
-from ops.aws import logs
+from ops.aws.cloudwatch import logs
 from ops.aws.session import AwsSession
 from ops.core.errors import ConfigError, OpsError
 from ops.core.text import format_option

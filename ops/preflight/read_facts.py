@@ -330,7 +330,7 @@ class _ReferencedReads:
 def _submit_referenced(
     request: GatherRequest, reads: Reads, revision: TaskDefinition | Unknown | None
 ) -> _ReferencedReads:
-    from ops.aws import logs
+    from ops.aws.cloudwatch import logs
 
     if not isinstance(revision, TaskDefinition):
         return _ReferencedReads({}, {})

@@ -19,7 +19,21 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from ops.aws import autoscaling, ec2, ecr, ecs, ecs_tasks, elb, iam, logs, rds, s3, secrets, session
+from ops.aws import (
+    autoscaling,
+    cloudtrail,
+    ec2,
+    ecr,
+    ecs,
+    ecs_tasks,
+    elb,
+    iam,
+    rds,
+    s3,
+    secrets,
+    session,
+)
+from ops.aws.cloudwatch import alarms, logs
 from ops.aws.facts import LogGroupRef
 from ops.cdn import cloudfront
 from ops.core.errors import OpsError, Unreachable
@@ -46,7 +60,7 @@ CALLS: dict[str, Call] = {
     "cloudfront.newest_invalidation": lambda cloud: cloudfront.newest_invalidation(cloud, "E1"),
     "autoscaling.scalable_target": lambda cloud: autoscaling.scalable_target(cloud, "main", "web"),
     "elb.rule_weights": lambda cloud: elb.rule_weights(cloud, "arn:rule/1"),
-    "logs.alarms": lambda cloud: logs.alarms(cloud, ["errors"]),
+    "alarms.alarms": lambda cloud: alarms.alarms(cloud, ["errors"]),
     "ec2.ingress": lambda cloud: ec2.ingress(cloud, ["sg-1"]),
     "ec2.balancer_groups": lambda cloud: ec2.balancer_groups(cloud, ARN),
     "ecr.repository": lambda cloud: ecr.repository(cloud, "web"),
@@ -76,7 +90,9 @@ CALLS: dict[str, Call] = {
     "ecs_tasks.execute_command": lambda cloud: ecs_tasks.execute_command(
         cloud, "main", "a", "web", "ls"
     ),
-    "iam.service_updates": lambda cloud: iam.service_updates(cloud, "main", "web", SINCE),
+    "cloudtrail.service_updates": lambda cloud: cloudtrail.service_updates(
+        cloud, "main", "web", SINCE
+    ),
     "iam.denied_actions": lambda cloud: iam.denied_actions(
         cloud, "arn:aws:iam::123456789012:role/web", ["ssmmessages:OpenDataChannel"]
     ),
@@ -105,7 +121,22 @@ CALLS: dict[str, Call] = {
     "state_locks.dynamodb_locks": lambda cloud: [*state_locks.dynamodb_locks(cloud, "t", "k")],
     "state_locks.s3_locks": lambda cloud: [*state_locks.s3_locks(cloud, {"bucket": "b"}, "k")],
 }
-AWS = (session, s3, autoscaling, ec2, ecr, ecs, ecs_tasks, elb, iam, logs, rds, secrets)
+AWS = (
+    session,
+    s3,
+    autoscaling,
+    cloudtrail,
+    ec2,
+    ecr,
+    ecs,
+    ecs_tasks,
+    elb,
+    iam,
+    alarms,
+    logs,
+    rds,
+    secrets,
+)
 MODULES = (*AWS, cloudfront, state_locks)
 HTML = Response("<html><body>proxy login</body></html>", content_type="text/html")
 ODD = {

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ops.aws import ecr, elb, logs, s3, secrets, session
+from ops.aws import ecr, elb, s3, secrets, session
+from ops.aws.cloudwatch import alarms, logs
 from ops.core.errors import ConfigError, Refused
 from ops.core.redaction.redact import redact
 
@@ -237,3 +238,24 @@ def test_parameters(cloud: session.AwsSession) -> None:
     assert secrets.parameter_exists(cloud, "/web/key") is True
     assert redact("boom HUSH-HUSH") == "boom ***"
     assert secrets.parameter_exists(cloud, "/web/other") is False
+
+
+def test_the_named_alarms_only_are_listed_and_all_of_them(cloud: session.AwsSession) -> None:
+    """More than a page of them; without names none, where CloudWatch would list the account's."""
+    client = cloud.client("cloudwatch")
+    names = [f"errors-{number}" for number in range(60)]
+    for name in (*names, "of another service"):
+        client.put_metric_alarm(
+            AlarmName=name,
+            ComparisonOperator="GreaterThanThreshold",
+            EvaluationPeriods=1,
+            MetricName="Errors",
+            Namespace="Web",
+            Period=60,
+            Statistic="Sum",
+            Threshold=1.0,
+        )
+    found = alarms.alarms(cloud, names)
+    assert {each.name for each in found} == set(names)
+    assert {each.state for each in found} <= {"OK", "ALARM", "INSUFFICIENT_DATA"}
+    assert alarms.alarms(cloud, []) == ()

@@ -318,7 +318,7 @@ def test_commands_by_hand_exist() -> None:
     import botocore.session
 
     session, found = botocore.session.get_session(), 0
-    for path in Path(aws_session.__file__).parent.glob("*.py"):
+    for path in Path(aws_session.__file__).parent.rglob("*.py"):
         for service, operation in re.findall(r"\(([a-z0-9-]+):([A-Z]\w+)\)", path.read_text()):
             words = by_hand(f"x ({service}:{operation})", "aws").split()
             name = {"s3api": "s3"}.get(words[1], words[1])

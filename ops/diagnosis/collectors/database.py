@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from ops.aws import logs
+from ops.aws.cloudwatch import logs
 from ops.core.parallel import AT_ONCE, Call, run_calls
 from ops.diagnosis.collectors.registry import Reader, collector
 from ops.diagnosis.rules.database.texts import LOG_PATTERN, problem_of

@@ -1,4 +1,4 @@
-"""CloudWatch: log groups, the last lines of a stream, events in a time range, alarms."""
+"""CloudWatch Logs: log groups, the last lines of a stream, events in a time range."""
 
 from __future__ import annotations
 
@@ -7,21 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ops.aws.facts import Alarm, LogEvent, LogGroupRef
+from ops.aws.facts import LogEvent, LogGroupRef
 from ops.aws.session import AwsSession
 from ops.core.errors import OpsError, Refused, Unreachable
 
 _EMPTY_PAGES = 4  # GetLogEvents may return an empty page with a token for the next one
-
-
-def alarms(cloud: AwsSession, names: Sequence[str]) -> tuple[Alarm, ...]:
-    """The state of alarms of both types (cloudwatch:DescribeAlarms); missing ones are left out."""
-    with cloud.translated("alarms of the service (cloudwatch:DescribeAlarms)"):
-        answer = cloud.client("cloudwatch").describe_alarms(
-            AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"]
-        )
-        found = [*answer["MetricAlarms"], *answer.get("CompositeAlarms", ())]
-        return tuple(Alarm(each["AlarmName"], each["StateValue"]) for each in found)
 
 
 def group_exists(cloud: AwsSession, name: str) -> bool:

@@ -1,0 +1,1 @@
+"""CloudWatch: the log lines of containers, and alarms."""
