@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from ops.core.errors import Interrupted, OpsError
 from ops.core.redaction.redact import one_line
@@ -70,6 +71,11 @@ def short_ids(text: str) -> str:
 def format_timestamp(iso: str) -> str:
     """An ISO 8601 time in UTC to the second: `2026-01-05T12:00:41Z`."""
     return f"{iso[:19]}Z"
+
+
+def format_utc(at: datetime) -> str:
+    """A time of any zone in UTC, to the second: `2026-01-05 12:00:41 UTC`."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def format_error(error: BaseException) -> str:

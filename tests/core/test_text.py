@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -99,3 +100,11 @@ def test_a_subclass_is_sent_as_its_base() -> None:
 def test_ids_and_digests_have_twelve_digits(long: str, expected: str) -> None:
     """Those of tasks and images; inside an ARN they stay whole."""
     assert text.short_ids(long) == expected
+
+
+def test_a_time_of_another_zone_is_printed_in_utc() -> None:
+    """boto3 returns the times of AWS in the zone of this machine."""
+    berlin = timezone(timedelta(hours=1))
+    assert text.format_utc(datetime(2026, 1, 5, 0, 30, 41, tzinfo=berlin)) == (
+        "2026-01-04 23:30:41 UTC"
+    )

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from ops.aws.facts import Deployment, ServiceState, ServiceUpdate, TaskDefinition, TaskDefinitionArn
 from ops.core.findings import Unknown
+from ops.core.text import format_utc
 from ops.state.model import ReleaseRecord
 
 
@@ -19,8 +20,7 @@ class OtherDeployment:
     by: str
 
     def __str__(self) -> str:
-        when = self.at.isoformat(sep=" ", timespec="seconds")
-        return f"{self.by} at {when}, no record"
+        return f"{self.by} at {format_utc(self.at)}, no record"
 
 
 def later_deployment(state: ServiceState, release: ReleaseRecord) -> Deployment | None:

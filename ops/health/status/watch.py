@@ -128,7 +128,7 @@ class _Screen:
         found: list[Line] = [
             ((line.text, _STYLES[line.style]),) for line in lines(self.last, max(width, 40))
         ]
-        clock = f"{self.last.at:%H:%M:%S} · {self.footer}".rjust(width)
+        clock = f"{self.last.at:%H:%M:%S} UTC · {self.footer}".rjust(width)
         blank = [()] * (height - 1 - len(found))
         return [*found[: height - 1], *blank, ((clock, "dim"),)]
 

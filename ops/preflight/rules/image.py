@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ops.aws.facts import Image, Repository
 from ops.core.findings import Unknown
+from ops.core.text import format_utc
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.rules.registry import preflight_check
 from ops.preflight.rules.result import (
@@ -86,7 +87,7 @@ def _requested_image(facts: ReleaseFacts, name: str) -> CheckResult:
             f"ECR has no image {name}, and --tag never builds",
             f"inv {facts.service}.deploy without --tag, or {_another_tag(facts)}",
         )
-    at = f", pushed {facts.image.pushed_at:%Y-%m-%d %H:%M} UTC" if facts.image.pushed_at else ""
+    at = f", pushed {format_utc(facts.image.pushed_at)}" if facts.image.pushed_at else ""
     return ok(f"{name} is {facts.image.digest}{at}")
 
 
