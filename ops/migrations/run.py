@@ -17,8 +17,8 @@ from ops.postgres.access import MigrationOutcome
 class RunOptions:
     """The options of one run; None for a limit means the configured one.
 
-    `timeout_s` is for the whole run, `wait_s` for the migration lock. `accept_edit` is a revision
-    that was edited after it was applied, and may differ.
+    `timeout_s` is for the whole run, `wait_s` for the migration lock. `accept_edit` names the
+    revisions, joined by commas, that were edited after they were applied, and may differ.
     """
 
     timeout_s: float | None = None

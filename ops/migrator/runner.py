@@ -61,10 +61,10 @@ def migrate(
 ) -> MigrationOutcome:
     """Migrate the database to `to`: a revision, `head` or `base`. Raises MigrateError.
 
-    `to` None: to the single head, or one step back. `accept_edit`: a revision that was edited after
-    it was applied, and whose edit is accepted. `expected_heads`: the heads that the operator
-    confirmed; if the database has moved since, nothing is done. `scripts`: the revisions, if
-    already loaded.
+    `to` None: to the single head, or one step back. `accept_edit`: the revisions, joined by
+    commas, that were edited after they were applied, and whose edit is accepted. `expected_heads`:
+    the heads that the operator confirmed; if the database has moved since, nothing is done.
+    `scripts`: the revisions, if already loaded.
     """
     began = time.monotonic()
 

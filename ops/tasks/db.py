@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ops.postgres.access import Direction
 
 TO = "Target revision ('head', 'heads', 'base', an id, 'BRANCH@head', 'ID@-1')."
-ACCEPT_EDIT = "Accept this revision, edited after it was applied without a change of meaning."
+ACCEPT_EDIT = "Accept revisions (0001,0002) edited after they were applied, unchanged in meaning."
 MIGRATE_OPTIONS = ("plan", "yes", "json", "timeout", "lock_wait")
 RUN = {"run": "Id of the run, as printed at its start. Default: the active one, else the newest."}
 

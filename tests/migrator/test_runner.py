@@ -310,6 +310,23 @@ def test_an_edited_revision_is_refused_by_name(project: Project) -> None:
     assert project.at() == ["0002"]
 
 
+def test_several_edited_revisions_are_named_and_accepted_together(project: Project) -> None:
+    """One acceptance alone would be refused for the other revision, and be forgotten."""
+    files = [project.write(f"000{n}", f"CREATE TABLE t{n} (id int)") for n in (1, 2, 3)]
+    project.run(to="0002")
+    for file in files[:2]:
+        file.write_text(file.read_text().replace("id int", "id  INT"))
+    with pytest.raises(MigrateError, match="revisions 0001, 0002 were edited") as error:
+        project.run()
+    assert "--accept-edit 0001,0002" in error.value.next
+    with pytest.raises(MigrateError, match="revision 0001 was edited") as error:
+        project.run(accept_edit="0002")
+    assert "--accept-edit 0001,0002" in error.value.next and project.at() == ["0002"]
+    project.run(accept_edit="0001,0002")
+    assert project.at() == ["0003"]
+    project.run("downgrade", "0002")
+
+
 def test_time_over_is_said_and_goes_on_later(project: Project) -> None:
     """--timeout ends a statement in the server; what was committed stays."""
     project.write("0001", "CREATE TABLE a (id int)")

@@ -99,28 +99,33 @@ def _is_future_import(node: Any) -> bool:
 def check_edits(
     applied: Mapping[str, Path], remembered: Mapping[str, str], accept_edit: str | None
 ) -> dict[str, str]:
-    """The checksums to store: of new revisions, and of the one whose edit is accepted.
+    """The checksums to store: of new revisions, and of those whose edit is accepted.
 
-    Revisions that another tool applied are new. Raises MigrateError (refused) for any other
-    revision that differs from what was applied.
+    `accept_edit`: their ids, joined by commas. Revisions that another tool applied are new. Raises
+    MigrateError (refused) if any other revision differs from what was applied.
     """
-    new = {}
-    for revision, file in applied.items():
-        found = checksum(file)
-        if revision not in remembered or (
-            revision == accept_edit and remembered[revision] != found
-        ):
-            new[revision] = found
-        elif remembered[revision] != found:
-            why = (
-                f"{file.name} differs from what was applied (checksum {remembered[revision]}, now "
-                f"{found})"
-            )
-            how = (
-                f"revert the edit and write a new revision; if both are equivalent: "
-                f"--accept-edit {revision}"
-            )
-            raise MigrateError(
-                "refused", f"revision {revision} was edited after it was applied", why, how
-            )
-    return new
+    current = {revision: checksum(file) for revision, file in applied.items()}
+    changed = {
+        revision: found for revision, found in current.items() if remembered.get(revision) != found
+    }
+    edited = sorted(changed.keys() & remembered.keys())
+    accepted = [each.strip() for each in (accept_edit or "").split(",")]
+    refused = [each for each in edited if each not in accepted]
+    if refused:
+        names = ", ".join(refused)
+        what = (
+            f"revisions {names} were edited after they were applied"
+            if len(refused) > 1
+            else f"revision {names} was edited after it was applied"
+        )
+        why = "; ".join(
+            f"{applied[each].name} differs from what was applied (checksum {remembered[each]}, now "
+            f"{changed[each]})"
+            for each in refused
+        )
+        how = (
+            f"revert the edit and write a new revision; if both are equivalent: "
+            f"--accept-edit {','.join(edited)}"
+        )
+        raise MigrateError("refused", what, why, how)
+    return changed
