@@ -91,6 +91,8 @@ def test_a_version_that_does_not_fit_opentofu(tmp_path: Path) -> None:
         ("1.12.0", "~> 1.11.2", False),
         ("1.11.1", "~> 1.11.2", False),
         ("1.99.0", "~> 1", True),
+        ("1.11.4", "~> 0", True),
+        ("1.11.4", "~> 2", False),
         ("1.5.7", ">= 1.5, < 2.0", True),
         ("2.0.0", ">= 1.5, < 2.0", False),
         ("1.5.7", "1.5.7", True),

@@ -37,7 +37,7 @@ def satisfies(version: str, constraint: str) -> bool | None:
 def _meets(ours: _Numbers, operator: str, wanted: str) -> bool:
     if operator != "~>":
         return _OPERATORS[operator](ours, _padded(wanted))
-    fixed = max(1, wanted.count("."))  # only the last number that is written may be larger
+    fixed = wanted.count(".")  # only the last number that is written may be larger
     return ours >= _padded(wanted) and ours[:fixed] == _padded(wanted)[:fixed]
 
 
