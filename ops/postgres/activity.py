@@ -62,16 +62,16 @@ def read(opened: Any) -> dict[str, Any]:
     """Read the activity in an open read-only session. Parts that fail are None."""
     from ops.migrator.audit import LOCK_KEY
 
-    sessions = _rows(opened, _SESSIONS) or []
-    for each in sessions:
+    sessions = _rows(opened, _SESSIONS)
+    for each in sessions or ():
         each["statement"] = hide_literals(each["statement"] or "")
-    blockers = {pid for each in sessions for pid in each["blocked_by"] or () if pid}
-    idle = {each["pid"] for each in sessions if str(each["state"]).startswith("idle in")}
+    blockers = {pid for each in sessions or () for pid in each["blocked_by"] or () if pid}
+    idle = {each["pid"] for each in sessions or () if str(each["state"]).startswith("idle in")}
     settings = _rows(opened, _SETTINGS)
     return {
         "settings": settings[0] if settings else None,
         "sessions": sessions,
-        "locks": _rows(opened, _LOCKS, [sorted(blockers | idle)]),
+        "locks": None if sessions is None else _rows(opened, _LOCKS, [sorted(blockers | idle)]),
         "prepared": _rows(opened, _PREPARED),
         "migration": _rows(opened, _MIGRATION, [LOCK_KEY]),
         "history": _history(opened),
@@ -79,15 +79,15 @@ def read(opened: Any) -> dict[str, Any]:
 
 
 def _rows(opened: Any, query: str, parameters: list[Any] | None = None) -> Any:
-    from psycopg import Error, OperationalError
+    from psycopg import Error
     from psycopg.rows import dict_row
 
     try:
         with opened.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query, parameters).fetchall()
-    except OperationalError:  # the connection is gone: no later part could be read either
-        raise
     except Error:
+        if opened.closed:  # no later part could be read either
+            raise
         return None
 
 
