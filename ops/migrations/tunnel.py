@@ -40,12 +40,11 @@ class Tunnel:
 
         It unsets other PG* variables of this shell.
         """
+        from psycopg.conninfo import make_conninfo
+
         unset = [word for name in facts.hidden_variables(self.parameters) for word in ("-u", name)]
-        words = " ".join(
-            f"{key}={_quoted(self.parameters[key])}"
-            for key in _PSQL_PARAMETERS
-            if key in self.parameters
-        )
+        known = {key: self.parameters[key] for key in _PSQL_PARAMETERS if key in self.parameters}
+        words = make_conninfo("", **known)
         return shlex.join([*(["env", *unset] if unset else []), "psql", words])
 
     @property
@@ -64,14 +63,6 @@ class Tunnel:
         return (
             f"127.0.0.1:{self.parameters['port']} leads to {self.where}, until Ctrl-C\n{self.psql}"
         )
-
-
-def _quoted(value: Any) -> str:
-    """A value in a libpq connection string."""
-    text = str(value)
-    if text and not set(text) & {" ", "'", "\\"}:
-        return text
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def open_tunnel(target: MigrationTarget) -> Tunnel:
