@@ -179,7 +179,7 @@ def _observed_rates(target: MigrationTarget, plan: MigrationPlan) -> dict[str, R
     try:
         seconds = table_stats.slow_revisions(database, durations.MEASURABLE_S)
         with access.translate_errors(database.target):
-            applied = scripts.applied(tuple(plan.at.split(",")) if plan.at else ())
+            applied = scripts.applied(access.split_heads(plan.at))
             for revision in seconds.keys() & applied.keys():
                 sql, problem = scripts.sql_of(revision)
                 earlier[revision] = () if problem else try_parse(sql) or ()

@@ -11,6 +11,12 @@ from ops.migrator.revisions.user_code import exception_text
 
 Kind = Literal["failed", "config", "refused", "unreachable", "timed_out"]
 Direction = Literal["upgrade", "downgrade"]
+ID_LIMIT = 32  # characters of alembic_version.version_num, as Alembic creates it
+
+
+def split_heads(heads: str | None) -> tuple[str, ...]:
+    """The revisions of a database, which are joined by commas; None or empty: there are none."""
+    return tuple(heads.split(",")) if heads else ()
 
 
 class MigrateError(Exception):

@@ -29,6 +29,7 @@ from ops.migrator.model import (
     Revision,
     RunIdentity,
     TargetDatabase,
+    split_heads,
 )
 from ops.postgres import credentials, tunnel
 from ops.postgres import facts as database
@@ -57,6 +58,7 @@ __all__ = [
     "offline",
     "open_database",
     "ping",
+    "split_heads",
 ]
 
 
@@ -212,11 +214,6 @@ def run_identity(direction: Direction) -> RunIdentity:
     return RunIdentity(
         host_identity.owner(), host_identity.host(), f"db.{direction}", random.token_hex(4)
     )
-
-
-def split_heads(shown: str | None) -> tuple[str, ...]:
-    """The revisions that `current` joined by commas."""
-    return tuple(shown.split(",")) if shown else ()
 
 
 def migrate(

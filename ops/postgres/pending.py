@@ -11,6 +11,7 @@ from pathlib import Path
 from ops.core import files
 from ops.core.errors import ConfigError, Unreachable
 from ops.core.redaction.redact import one_line
+from ops.migrator.model import split_heads
 from ops.postgres import fingerprint
 from ops.postgres.facts import scripts_folder
 
@@ -60,9 +61,7 @@ def _pending_revisions(revision: str | None, folder: Path) -> tuple[str, ...]:
     try:
         with contained():
             script = ScriptDirectory(str(folder))
-            walked = script.iterate_revisions(
-                "heads", tuple(revision.split(",")) if revision else "base"
-            )
+            walked = script.iterate_revisions("heads", split_heads(revision) or "base")
             pending = [f"{item.revision} {_first_line(item.doc)}".strip() for item in walked]
     except (CommandError, RevisionError) as error:
         raise Unreachable(

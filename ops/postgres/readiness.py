@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ops.core.errors import Refused
+from ops.migrator.model import ID_LIMIT
 from ops.postgres import access
 from ops.postgres.access import DatabaseAccess, Revision
 
-ID_LIMIT = 32  # characters of alembic_version.version_num, as Alembic creates it
 _SELECT_ID_LIMIT = """
 SELECT CASE WHEN atttypmod > 4 THEN atttypmod - 4 END FROM pg_attribute
 WHERE attrelid = to_regclass('alembic_version') AND attname = 'version_num'

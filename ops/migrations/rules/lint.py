@@ -21,6 +21,7 @@ from ops.migrations.rules.statements import (
     parse,
     transaction_control,
 )
+from ops.migrator.model import ID_LIMIT
 
 _IGNORED = (
     "require-lock-timeout",
@@ -61,7 +62,6 @@ _NO_TRANSACTION_CONTROL = (
     "a revision is one transaction: without COMMIT and the like, or in "
     "op.get_context().autocommit_block()"
 )
-_ID_LIMIT = 32  # characters of alembic_version.version_num, as Alembic creates it
 _DROPPING_COMMANDS = ("AT_DropColumn", "AT_AlterColumnType")
 
 
@@ -153,8 +153,8 @@ def _classify(script: RevisionScript, found: tuple[LintProblem, ...]) -> Iterato
 
 def _own_problems(script: RevisionScript) -> Iterator[LintProblem]:
     """The findings of our own rules."""
-    if len(script.revision) > _ID_LIMIT:
-        advice = f"alembic_version takes {_ID_LIMIT} characters: give it a shorter id"
+    if len(script.revision) > ID_LIMIT:
+        advice = f"alembic_version takes {ID_LIMIT} characters: give it a shorter id"
         yield LintProblem(script.revision, "revision-id-too-long", "error", 1, "", advice)
     if (script.downgrade_problem or "").startswith(UNWRITTEN):
         yield LintProblem(

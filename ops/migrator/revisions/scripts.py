@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
-from ops.migrator.model import Direction, MigrateError, Revision
+from ops.migrator.model import Direction, MigrateError, Revision, split_heads
 from ops.migrator.revisions import session_state
 from ops.migrator.revisions.checksums import METADATA
 from ops.migrator.revisions.output import Hide
@@ -51,11 +51,6 @@ class _Heads(HeadMaintainer):
     def _update_version(self, from_: str, to_: str) -> None:
         self.heads.remove(from_)
         self.heads.add(to_)
-
-
-def split_heads(current: str | None) -> tuple[str, ...]:
-    """The revisions of a database, as `access.current` joins them."""
-    return tuple(current.split(",")) if current else ()
 
 
 class Scripts:
@@ -168,7 +163,7 @@ class Scripts:
         if current is None:
             return
         try:
-            self.directory.get_revisions(tuple(current.split(",")))
+            self.directory.get_revisions(split_heads(current))
         except (CommandError, RevisionError):
             why = (
                 f"the newest revision here is {', '.join(self.heads) or 'none'}: the database "
