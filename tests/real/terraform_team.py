@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.factories import inv_command
 
 SEARCHED = ("/opt", "/usr/local", "/usr/share", "/srv", "/var/lib", "/root", "/home")
 DEEP = 4
+FRONTEND = "dev-davidshaevel-frontend"
 # Go collects garbage only when memory is short: else that takes a third of each run, over the
 # provider's 600 MB of schemas.
 LAZY: dict[str, Any] = {"GOGC": "off", "GOMEMLIMIT": "1500MiB"}
@@ -127,3 +129,24 @@ def team(checkout: Checkout, folder: Path, *words: str) -> Team:
         )
     assert up.returncode == 0, up.stdout + up.stderr
     return Team(checkout, environment)
+
+
+@pytest.fixture(scope="module")
+def owned(
+    require: Any,
+    new_checkout: Callable[[str], Checkout],
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Iterator[Team]:
+    """One sandbox for all tests of a module, in a checkout of the module's name."""
+    require("terraform")
+    checkout = new_checkout(request.path.stem.removeprefix("test_").replace("_", "-"))
+    try:
+        yield team(checkout, tmp_path_factory.mktemp("mirror"))
+    finally:
+        checkout.inv("sandbox.down", "--purge")
+
+
+def step_names(document: dict[str, Any]) -> list[str]:
+    """The steps that a deploy or a rollback ran."""
+    return [step["name"] for step in document["steps"]]

@@ -9,18 +9,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.checkout import Checkout
 from tests.deploy import deploying as world
-from tests.real.terraform_team import LONG, Team, team
+from tests.real.terraform_team import FRONTEND, LONG, Team, owned, step_names
 from tests.relay import before_aws
 
+__all__ = ["owned"]  # a fixture
+
 pytestmark = [pytest.mark.xdist_group("terraform"), pytest.mark.timeout(300)]
-FRONTEND = "dev-davidshaevel-frontend"
 FAMILY = "dev-davidshaevel-backend"
 PENDING = 'resource "terraform_data" "pending" {\n  input = timestamp()\n}\n'
 ONE_REVISION = '"${var.backend.family}:${one(aws_ecs_task_definition.backend[*].revision)}"'
@@ -35,22 +34,6 @@ STEPS = {
     "watching": "event:",
     "rolled out": "== completed",
 }
-
-
-@pytest.fixture(scope="module")
-def owned(
-    require: Any, new_checkout: Callable[[str], Checkout], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Team]:
-    require("terraform")
-    checkout = new_checkout("terraform")
-    try:
-        yield team(checkout, tmp_path_factory.mktemp("mirror"))
-    finally:
-        checkout.inv("sandbox.down", "--purge")
-
-
-def names(document: dict[str, Any]) -> list[str]:
-    return [step["name"] for step in document["steps"]]
 
 
 def revision_of(owned: Team) -> int:
@@ -135,10 +118,18 @@ def test_a_deploy_by_a_saved_plan(owned: Team) -> None:
     with world.client(world.overlay(owned.checkout)["site"]) as someone:
         document = owned.document("backend.deploy")
     assert document["verdict"] == "succeeded" and world.version(owned.checkout) == tag
-    assert names(document) == ["tf-check", "build", "push", "tf-plan", "tf-apply", "watch", "prove"]
+    assert step_names(document) == [
+        "tf-check",
+        "build",
+        "push",
+        "tf-plan",
+        "tf-apply",
+        "watch",
+        "prove",
+    ]
     assert someone.asked and not someone.failed
     assert world.service(owned.checkout, FRONTEND)["taskDefinition"] == before
-    assert names(owned.document("backend.deploy")) == ["prove"]
+    assert step_names(owned.document("backend.deploy")) == ["prove"]
 
 
 @LONG
@@ -354,7 +345,7 @@ def test_where_terraform_ignores_the_task_definition_the_deploy_says_so_and_fini
     assert document["verdict"] == "succeeded" and world.version(owned.checkout) == tag
     (found,) = [each for each in document["findings"] if each["cause"] == "task_definition_ignored"]
     assert "rollout: ecs" in found["fix"][0] and "stayed" not in found["summary"]
-    assert names(owned.document("backend.deploy")) == ["prove"]
+    assert step_names(owned.document("backend.deploy")) == ["prove"]
 
 
 @LONG
@@ -365,7 +356,7 @@ def test_the_sandbox_goes_on_with_rollout_ecs(owned: Team) -> None:
     owned.choose("ecs")
     tag = world.commit(owned.checkout, {"frontend/NOTE": "six"}, "Six")
     document = owned.document("frontend.deploy")
-    assert document["verdict"] == "succeeded" and "update" in names(document)
+    assert document["verdict"] == "succeeded" and "update" in step_names(document)
     moved = [image for row in owned.document("tf.plan")["changes"] for image in row["images"]]
     assert [(image["container"], image["after"].rpartition(":")[2]) for image in moved] == [
         ("frontend", tag)

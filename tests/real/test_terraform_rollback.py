@@ -5,17 +5,16 @@ Planned, undone, killed, refused: one sandbox for all, in this order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.checkout import Checkout
 from tests.deploy import deploying as world
-from tests.real.terraform_team import LONG, Team, team
+from tests.real.terraform_team import FRONTEND, LONG, Team, owned, step_names
+
+__all__ = ["owned"]  # a fixture
 
 pytestmark = [pytest.mark.xdist_group("terraform"), pytest.mark.timeout(300)]
-FRONTEND = "dev-davidshaevel-frontend"
 STEPS = ["tf-check", "tf-plan", "tf-apply", "watch", "prove"]
 KILLED_AT = {
     "planning": "terraform plan in",
@@ -25,27 +24,11 @@ KILLED_AT = {
 }
 
 
-@pytest.fixture(scope="module")
-def owned(
-    require: Any, new_checkout: Callable[[str], Checkout], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Team]:
-    require("terraform")
-    checkout = new_checkout("terraform-rollback")
-    try:
-        yield team(checkout, tmp_path_factory.mktemp("mirror"))
-    finally:
-        checkout.inv("sandbox.down", "--purge")
-
-
 def deployed(owned: Team, note: str) -> str:
     tag = world.commit(owned.checkout, {"backend/NOTE": note}, f"Release {note}")
     done = owned.document("backend.deploy", "--skip", "tests")
     assert done["verdict"] == "succeeded", done
     return tag
-
-
-def verbs(document: dict[str, Any]) -> list[str]:
-    return [step["name"] for step in document["steps"]]
 
 
 def newest(owned: Team) -> dict[str, Any]:
@@ -73,7 +56,7 @@ def test_a_rollback_is_a_saved_plan_with_the_old_image(
     assert world.version(owned.checkout) == newer
     with world.client(world.overlay(owned.checkout)["site"]) as client:
         done = owned.document("backend.rollback")
-    assert (done["verdict"], done["tag"], verbs(done)) == ("succeeded", older, STEPS)
+    assert (done["verdict"], done["tag"], step_names(done)) == ("succeeded", older, STEPS)
     assert client.asked and client.failed == []
     assert world.version(owned.checkout) == older
     assert world.service(owned.checkout, FRONTEND)["taskDefinition"] == sibling
