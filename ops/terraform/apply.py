@@ -112,9 +112,7 @@ class SavedPlanChange:
         saved = plan_files.load(workspace.tf)
         _check_applicable(workspace, saved)
         contents = read_plan(workspace, saved.file)
-        settings = workspace.platform.settings
-        by_ecs = settings.environment.rollout == "ecs"
-        planned = TerraformPlan(saved, contents, settings.name, deploys_revisions=by_ecs)
+        planned = TerraformPlan.of(workspace, saved, contents)
         return cls(workspace, planned, allowed, wait_s, health)
 
     @property

@@ -46,6 +46,20 @@ class TerraformPlan:
 
     exit_code: ClassVar[int] = 0
 
+    @classmethod
+    def of(
+        cls,
+        workspace: TerraformWorkspace,
+        saved: SavedPlan,
+        contents: PlanDocument,
+        *,
+        targeted: bool = False,
+    ) -> TerraformPlan:
+        """A saved plan of this workspace's environment."""
+        settings = workspace.platform.settings
+        by_ecs = settings.environment.rollout == "ecs"
+        return cls(saved, contents, settings.name, targeted, by_ecs)
+
     @cached_property
     def changes(self) -> tuple[ResourceChange, ...]:
         return plan_diff.changes(self.contents)
@@ -183,9 +197,7 @@ def plan(
         images,
     )
     plan_files.save_metadata(saved)
-    settings = workspace.platform.settings
-    by_ecs = settings.environment.rollout == "ecs"
-    return TerraformPlan(saved, contents, settings.name, bool(targets), by_ecs)
+    return TerraformPlan.of(workspace, saved, contents, targeted=bool(targets))
 
 
 def _read_or_discard(workspace: TerraformWorkspace, file: Path) -> PlanDocument:

@@ -47,7 +47,11 @@ class TerraformProgram:
     var_files: tuple[str, ...]
     timeout_s: float
     timeout_hint: str = "more time: terraform.timeout in invoke.yaml"
-    program: str = "terraform"
+
+    @property
+    def program(self) -> str:
+        """The program's name or path, as configured."""
+        return self.location.program
 
     def __repr__(self) -> str:
         return f"Terraform({str(self.directory)!r})"
@@ -104,7 +108,6 @@ def connect(settings: Settings) -> TerraformProgram:
         configured.backend_config,
         tuple(configured.var_files),
         configured.timeout,
-        program=configured.program,
     )
 
 

@@ -25,7 +25,7 @@ def script(folder: Path, name: str, text: str) -> None:
 def connected(folder: Path, name: str) -> TerraformProgram:
     environment = {"PATH": f"{folder}:{os.environ['PATH']}"}
     location = TerraformLocation(str(folder), None, "aws sso login", name)
-    return TerraformProgram(folder, environment, location, None, (), 30.0, program=name)
+    return TerraformProgram(folder, environment, location, None, (), 30.0)
 
 
 def test_tofu_is_run_in_place_of_terraform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
