@@ -111,19 +111,9 @@ def parse(name: str, text: str) -> HopConfig:
         return "" if value == _NONE else value
 
     hostname, user, port = one("hostname") or name, one("user"), int(one("port") or 22)
-    tokens = {
-        "%%": "%",
-        "%d": str(Path.home()),
-        "%h": hostname,
-        "%i": str(os.getuid()),
-        "%n": name,
-        "%p": str(port),
-        "%r": user,
-        "%u": getpass.getuser(),
-    }
 
     def expand(value: str) -> str:
-        filled = re.sub("%.", lambda match: tokens.get(match[0], match[0]), value)
+        filled = fill_tokens(value, name, hostname, user, port)
         return os.path.expandvars(str(Path(filled).expanduser()))
 
     def files(key: str) -> tuple[Path, ...]:
@@ -145,6 +135,21 @@ def parse(name: str, text: str) -> HopConfig:
         proxy_jump=one("proxyjump"),
         proxy_command=one("proxycommand"),
     )
+
+
+def fill_tokens(text: str, name: str, hostname: str, user: str, port: int) -> str:
+    """Fill in the tokens of ssh_config, such as `%h`; those that are unknown here stay."""
+    tokens: dict[str, Callable[[], str]] = {
+        "%%": lambda: "%",
+        "%d": lambda: str(Path.home()),
+        "%h": lambda: hostname,
+        "%i": lambda: str(os.getuid()),
+        "%n": lambda: name,
+        "%p": lambda: str(port),
+        "%r": lambda: user,
+        "%u": getpass.getuser,
+    }
+    return re.sub("%.", lambda found: tokens[found[0]]() if found[0] in tokens else found[0], text)
 
 
 def _agent(value: str, expand: Callable[[str], str]) -> str:

@@ -6,7 +6,6 @@ CertificateFile, HostKeyAlias, IdentityAgent and `ProxyJump none`.
 
 from __future__ import annotations
 
-import functools
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,7 +78,10 @@ class _Builder:
     def _gateway(self, hop: HopConfig, depth: int = 0) -> Any:
         """The gateway of a hop: a connection, a command, or None."""
         if not hop.proxy_jump:
-            return _filled(hop) or None
+            command = client_config.fill_tokens(
+                hop.proxy_command, hop.name, hop.hostname, hop.user, hop.port
+            )
+            return command or None
         found: Any = None
         for host, user, port in client_config.jumps(hop.proxy_jump):
             through = client_config.read(host, user, port, self.config_file)
@@ -156,18 +158,8 @@ class _Builder:
                 {"gateway": gateway} if gateway else {}
             )  # a gateway of None would override ssh_config
             connection = fabric.Connection(bastion.host, config=config, **words, **through)
-        if isinstance(gateway, str):
-            connection.gateway = _fill(
-                gateway, connection.host, connection.port, connection.user, bastion.host
+        if isinstance(gateway, str):  # Fabric would fill in port 22, whatever the port
+            connection.gateway = client_config.fill_tokens(
+                gateway, bastion.host, connection.host, connection.user, connection.port
             )
         return connection, found
-
-
-def _filled(hop: HopConfig) -> str:
-    return _fill(hop.proxy_command, hop.hostname, hop.port, hop.user, hop.name)
-
-
-def _fill(command: str, host: str, port: int, user: str, name: str) -> str:
-    """ProxyCommand with its tokens filled in; Fabric would fill in port 22, whatever the port."""
-    filled = {"%h": host, "%p": str(port), "%r": user, "%n": name}
-    return functools.reduce(lambda text, key: text.replace(key, filled[key]), filled, command)
