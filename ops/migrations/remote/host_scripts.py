@@ -37,7 +37,7 @@ def examine(path):
         disk = os.statvfs(nearest)
         if not os.path.isdir(nearest):
             about["problem"] = nearest + " is not a folder"
-        elif disk.f_flag & os.ST_RDONLY:
+        elif disk.f_flag & getattr(os, "ST_RDONLY", 0):
             about["problem"] = "it is on a read-only file system"
         elif disk.f_flag & getattr(os, "ST_NOEXEC", 0):
             about["problem"] = "its file system does not run programs (noexec)"
