@@ -15,7 +15,7 @@ from ops.ssh import remote_shell
 from ops.ssh.port_forward import NO_CONNECTION, OPEN_TIMEOUT, PROHIBITED
 
 _CONNECTED = b"connected"
-_MAX_LINE = 4096  # bytes before the answer: a login shell's greeting
+_MAX_LINE = 4096  # bytes of an answer or of an error
 _SCRIPT = """
 import os, socket, sys, threading
 try:
