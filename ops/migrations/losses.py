@@ -9,7 +9,7 @@ from ops.migrations.rules import called_code, cascades, data_loss, declared_rela
 from ops.migrations.rules.data_loss import Loss
 from ops.migrations.rules.implied_locks import written_tables
 from ops.migrations.rules.statements import try_parse
-from ops.postgres import access
+from ops.postgres import access, table_stats
 from ops.postgres.access import DatabaseAccess, Revision
 
 
@@ -44,7 +44,7 @@ def counted_losses(
             found += data_loss.losses(each.revision.id, access.statements(each.sql), unreadable)
     if not found:
         return ()
-    answers = access.count(database, tuple(loss.query for loss in found))
+    answers = table_stats.count(database, tuple(loss.query for loss in found))
     new_names = data_loss.renamed_to(
         statement
         for each in revisions
@@ -54,7 +54,7 @@ def counted_losses(
     existing = [
         loss.with_rows(answer.rows, answer.why)
         for loss, answer in zip(found, answers, strict=True)
-        if answer != access.ABSENT or not data_loss.created_by_plan(loss, new_names)
+        if answer != table_stats.ABSENT or not data_loss.created_by_plan(loss, new_names)
     ]
     return _with_cascades(database, existing, {each.revision.id: each.sql for each in revisions})
 
@@ -105,7 +105,9 @@ def _with_cascades(
     every: list[Loss] = []
     for loss in losses:
         caused = tuple(cascades.cascade_losses(loss, by_revision[loss.revision]))
-        answers = access.count(database, tuple(each.query for each in caused)) if caused else ()
+        answers = (
+            table_stats.count(database, tuple(each.query for each in caused)) if caused else ()
+        )
         pairs = zip(caused, answers, strict=True)
         every += [loss, *(each.with_rows(answer.rows, answer.why) for each, answer in pairs)]
     return tuple(cascades.lower_bound(loss, by_revision[loss.revision]) for loss in every)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ops.migrator.revisions.scripts import Scripts
     from ops.postgres.model import Relations, StoredFunction
 
-_COUNT_TIMEOUT = 5.0  # seconds; a table too big to be counted in it is "unknown"
+READ_TIMEOUT_S = 5.0  # of one query
 
 __all__ = [
     "Applied",
@@ -51,7 +51,6 @@ __all__ = [
     "MigrationOutcome",
     "Ping",
     "Revision",
-    "count",
     "current",
     "history",
     "migrate",
@@ -259,7 +258,7 @@ def read_session(door: DatabaseAccess) -> Iterator[Any]:
         opened = connections.connect(
             door.target,
             "inv db (reading)",
-            replace(door.limits, statement_timeout_s=_COUNT_TIMEOUT),
+            replace(door.limits, statement_timeout_s=READ_TIMEOUT_S),
         )
     try:
         with translate_query_errors(door):
@@ -282,12 +281,12 @@ def translate_query_errors(door: DatabaseAccess) -> Iterator[None]:
             if error.sqlstate == "42501"
             else "check the database's log, then run it again"
         )
-        if _is_filtered(error):
+        if is_filtered(error):
             advice = database.GRANT_ALL_ROWS
         raise Unreachable(door.target.where, one_line(door.target.clean(error)), advice) from None
 
 
-def _is_filtered(error: Error) -> bool:
+def is_filtered(error: Error) -> bool:
     """Whether a query failed because a policy would have filtered it (`row_security = off`)."""
     return error.sqlstate == "42501" and "row-level security" in str(error)
 
@@ -335,39 +334,6 @@ def statements(text: str) -> tuple[str, ...]:
     from ops.migrator.revisions.sql_tokens import whole_statements
 
     return tuple(whole_statements(text))
-
-
-@dataclass(frozen=True)
-class RowCount:
-    """The result of a count(*). `rows` None: unknown; `why`: the reason, if known."""
-
-    rows: int | None
-    why: str = ""
-
-
-ABSENT = RowCount(None, "nothing has this name yet")
-
-
-def count(door: DatabaseAccess, questions: tuple[str | None, ...]) -> tuple[RowCount, ...]:
-    """The result of each query; ABSENT if a table or column does not exist."""
-    with read_session(door) as opened:
-        return tuple(_count_rows(opened, each) if each else RowCount(None) for each in questions)
-
-
-def _count_rows(opened: Any, question: str) -> RowCount:
-    """Unknown, never less, if policies filter, a privilege is missing, or it takes too long."""
-    from psycopg import Error, errors
-
-    try:
-        with opened.transaction():
-            return RowCount(int(opened.execute(question).fetchone()[0]))
-    except (errors.UndefinedTable, errors.UndefinedColumn):
-        return ABSENT
-    except errors.QueryCanceled:
-        return RowCount(None, f"not counted within {_COUNT_TIMEOUT:g} s")
-    except Error as error:
-        denied = "no right to read it" if error.sqlstate == "42501" else ""
-        return RowCount(None, "row-level security" if _is_filtered(error) else denied)
 
 
 def relations(door: DatabaseAccess, names: tuple[str, ...]) -> Relations:

@@ -1,4 +1,4 @@
-"""Sizes of the tables that a migration touches, and past durations of its revisions."""
+"""Sizes of the tables that a migration touches, counts of rows, and durations of its revisions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops.core.text import format_count, format_size
-from ops.postgres.access import DatabaseAccess, read_session
+from ops.postgres.access import READ_TIMEOUT_S, DatabaseAccess, is_filtered, read_session
 
 _SELECT_SIZES = """
 SELECT name, CASE WHEN i.indrelid IS NOT NULL THEN t.oid::regclass::text END, nullif(t.reltuples, -1)::bigint,
@@ -88,3 +88,36 @@ def _read_durations(
     return dict(
         opened.execute(_SELECT_DURATIONS, [list(revisions), slower_s, direction]).fetchall()
     )
+
+
+@dataclass(frozen=True)
+class RowCount:
+    """The result of a count(*). `rows` None: unknown; `why`: the reason, if known."""
+
+    rows: int | None
+    why: str = ""
+
+
+ABSENT = RowCount(None, "nothing has this name yet")
+
+
+def count(door: DatabaseAccess, questions: tuple[str | None, ...]) -> tuple[RowCount, ...]:
+    """The result of each query; ABSENT if a table or column does not exist."""
+    with read_session(door) as opened:
+        return tuple(_count_rows(opened, each) if each else RowCount(None) for each in questions)
+
+
+def _count_rows(opened: Any, question: str) -> RowCount:
+    """Unknown, never less, if policies filter, a privilege is missing, or it takes too long."""
+    from psycopg import Error, errors
+
+    try:
+        with opened.transaction():
+            return RowCount(int(opened.execute(question).fetchone()[0]))
+    except (errors.UndefinedTable, errors.UndefinedColumn):
+        return ABSENT
+    except errors.QueryCanceled:
+        return RowCount(None, f"not counted within {READ_TIMEOUT_S:g} s")
+    except Error as error:
+        denied = "no right to read it" if error.sqlstate == "42501" else ""
+        return RowCount(None, "row-level security" if is_filtered(error) else denied)
