@@ -60,7 +60,7 @@ def _file(key: str, name: str, root: Path) -> Iterator[KeyComparison]:
 
 def _checkout(settings: Settings) -> Iterator[KeyComparison]:
     """The checkout, its remote, and the remote's branch as last fetched."""
-    from ops.tools import git
+    from ops.tools import git, git_program
 
     environment, source = settings.environment, settings.source
     if not source.is_dir():
@@ -71,14 +71,14 @@ def _checkout(settings: Settings) -> Iterator[KeyComparison]:
         return
     top = git.toplevel(source)
     yield same("source", environment.source, str(top))
-    remotes = git.git(top, "remote").stdout.split()
+    remotes = git_program.git(top, "remote").stdout.split()
     yield compare("remote", environment.remote, remotes, f"the checkout {top}")
     if environment.remote not in remotes:
         unread = Unknown(f"the checkout has no remote {environment.remote}")
         yield not_read("branch", environment.branch, unread)
         return
     prefix = f"refs/remotes/{environment.remote}/"
-    listed = git.git(top, "for-each-ref", "--format=%(refname)", prefix).stdout.splitlines()
+    listed = git_program.git(top, "for-each-ref", "--format=%(refname)", prefix).stdout.splitlines()
     branches = [each.removeprefix(prefix) for each in listed if not each.endswith("/HEAD")]
     if not branches:
         unread = Unknown(f"the remote {environment.remote} was never fetched: git fetch")

@@ -7,10 +7,9 @@ get into an image. Submodules and Git LFS files are added from this machine's co
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
@@ -18,16 +17,15 @@ from ops.core import ui
 from ops.core.errors import ConfigError, OpsError
 from ops.core.redaction.redact import one_line, redacted
 from ops.core.text import SHORT_ID_LENGTH, short_commit
-from ops.tools import git_content, shell
+from ops.tools import git_content
 from ops.tools.facts import DETACHED, AbsentContent, Checkout, Commit, CommitRange
+from ops.tools.git_program import git, git_output
 from ops.tools.tar import extract
 
-_TIMEOUT = 60.0
 _SUBJECT_LIMIT = 400
 _MOST_COMMITS = 500  # of those between two releases
 _COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][^\s~^:?*\[\\]*")
-_PLAIN = ("-c", "core.quotePath=false", "-c", "color.ui=false", "-c", "log.showSignature=false")
 
 
 def checkout(path: Path, branch: str, remote: str, id_length: int = SHORT_ID_LENGTH) -> Checkout:
@@ -44,14 +42,14 @@ def checkout(path: Path, branch: str, remote: str, id_length: int = SHORT_ID_LEN
         _refuse_unsafe(name, "branch or remote")
     form = "--format=%H%x00%s%x00%cI"
     full, subject, at = (
-        _git_output(top, "log", "-1", "--encoding=UTF-8", form, "HEAD").strip("\n").split("\0")
+        git_output(top, "log", "-1", "--encoding=UTF-8", form, "HEAD").strip("\n").split("\0")
     )
     subject = one_line(ui.plain(subject), limit=_SUBJECT_LIMIT)
     head = git(
         top, "symbolic-ref", "-q", "HEAD"
     ).stdout.strip()  # in full: with a tag of that name, --short prints heads/main
     on = head.removeprefix("refs/heads/") or DETACHED
-    changes = _git_output(top, "status", "--porcelain", "--untracked-files=normal").splitlines()
+    changes = git_output(top, "status", "--porcelain", "--untracked-files=normal").splitlines()
     reference = f"refs/remotes/{remote}/{branch}"
     return Checkout(
         on,
@@ -69,21 +67,21 @@ def archive(path: Path, commit: str, subdirectory: str, into: Path) -> None:
     equal commits give equal images. Raises ConfigError for a missing commit or subdirectory.
     """
     top, full, folder = _place(path, commit, subdirectory)
-    at = int(_git_output(top, "log", "-1", "--format=%ct", full))
+    at = int(git_output(top, "log", "-1", "--format=%ct", full))
     _export(top, full, folder, into, at)
 
 
 def absent_content(path: Path, commit: str, subdirectory: str) -> AbsentContent:
     """Submodules and LFS files of `subdirectory` at `commit` that `archive` would not find here."""
     top, full, folder = _place(path, commit, subdirectory)
-    return git_content.absent_content(_git_output, top, full, folder)
+    return git_content.absent_content(top, full, folder)
 
 
 def _place(path: Path, commit: str, subdirectory: str) -> tuple[Path, str, str]:
     """The checkout's root, the full commit id, and the folder as git names it."""
     top = toplevel(path)
     full = resolved(top, commit)
-    folder = _join_inside(_git_output(path, "rev-parse", "--show-prefix").strip(), subdirectory)
+    folder = _join_inside(git_output(path, "rev-parse", "--show-prefix").strip(), subdirectory)
     if folder and git(top, "cat-file", "-t", f"{full}:{folder}").stdout.strip() != "tree":
         raise ConfigError(
             f"folder {folder} in commit {short_commit(full)} of {top}",
@@ -98,11 +96,11 @@ def _export(top: Path, full: str, folder: str, into: Path, at: int) -> None:
     with tempfile.TemporaryDirectory(prefix="archive-") as scratch:
         file = Path(scratch, "commit.tar")
         words = ["--", folder] if folder else []
-        _git_output(top, "archive", "--format=tar", "-o", str(file), full, *words)
+        git_output(top, "archive", "--format=tar", "-o", str(file), full, *words)
         extract(file, folder, into, at)
-    git_content.fill_lfs_files(_git_output, top, full, folder, into, at)
-    for each in git_content.submodules(_git_output, top, full, folder):
-        if not git_content.has_commit(_git_output, top / each.path, each.commit):
+    git_content.fill_lfs_files(top, full, folder, into, at)
+    for each in git_content.submodules(top, full, folder):
+        if not git_content.has_commit(top / each.path, each.commit):
             raise git_content.submodule_error(top, each.path)
         below = into / PurePosixPath(each.path).relative_to(folder or ".")
         _export(top / each.path, each.commit, "", below, at)
@@ -131,7 +129,7 @@ def below(source: Path, folder: Path) -> str:
     "" for the root itself, and for a folder in another checkout.
     """
     return (
-        _git_output(folder, "rev-parse", "--show-prefix").strip()
+        git_output(folder, "rev-parse", "--show-prefix").strip()
         if toplevel(folder) == toplevel(source)
         else ""
     )
@@ -147,7 +145,7 @@ def tracked(folder: Path, paths: Iterable[Path]) -> frozenset[Path]:
     }
     if not inside:
         return frozenset()
-    found = _git_output(top, "--literal-pathspecs", "ls-files", "-z", "--", *inside).split("\0")
+    found = git_output(top, "--literal-pathspecs", "ls-files", "-z", "--", *inside).split("\0")
     return frozenset(inside[name] for name in found if name in inside)
 
 
@@ -162,7 +160,7 @@ def toplevel(path: Path) -> Path:
             "there is no such folder",
             f"git clone … {path}, or correct `source` in invoke.yaml",
         )
-    top = Path(_git_output(path, "rev-parse", "--show-toplevel").rstrip("\n"))
+    top = Path(git_output(path, "rev-parse", "--show-toplevel").rstrip("\n"))
     if git(top, "rev-parse", "--verify", "-q", "HEAD^{commit}").exit_code:
         raise ConfigError(f"checkout {top}", "it has no commit yet", "git commit")
     return top
@@ -236,59 +234,3 @@ def _refuse_unsafe(name: str, kind: str) -> None:
     """Refuse a name that git could take for an option or an expression."""
     if not _SAFE_NAME.fullmatch(name) or ".." in name or "@{" in name:
         raise ConfigError(f"{kind} {name!r}", "it is not a valid git name", "correct it")
-
-
-def _git_output(path: Path, *words: str, ok_codes: tuple[int, ...] | None = (0,)) -> str:
-    """Run git and return its output. Raises ConfigError or OpsError with its last line.
-
-    `ok_codes`: exit codes that are no error; None for all.
-    """
-    done = git(path, *words)
-    if ok_codes is not None and done.exit_code not in ok_codes:
-        raise _translate_error(path, words[0], done)
-    return done.stdout
-
-
-def git(path: Path, *words: str) -> shell.Completed:
-    return shell.run(
-        ["git", *_PLAIN, *words], cwd=path, env=environment(os.environ), timeout=_TIMEOUT
-    )
-
-
-def environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """Our environment without GIT_*; in English, without prompts or locks on the index.
-
-    A hook's GIT_DIR, for example, would point elsewhere.
-    """
-    inherited = {
-        name: value
-        for name, value in ours.items()
-        if not name.startswith("GIT_") or name.startswith(("GIT_CONFIG", "GIT_EXEC", "GIT_CEILING"))
-    }
-    return {**inherited, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-
-
-def _translate_error(path: Path, command: str, done: shell.Completed) -> OpsError:
-    text = done.stderr.strip()
-    if "dubious ownership" in text:
-        owned = re.search(r"repository at '([^']+)'", text)
-        where = owned[1] if owned else str(path)
-        return ConfigError(
-            f"checkout {path}",
-            "it belongs to another user, so git does not read it",
-            f"git config --global --add safe.directory {where}",
-        )
-    if "not a git repository" in text or "must be run in a work tree" in text:
-        return ConfigError(
-            f"checkout {path}",
-            "it is not a git work tree",
-            f"git clone … {path}, or correct `source` in invoke.yaml",
-        )
-    last = one_line(text.splitlines()[-1]) if text else f"exit code {done.exit_code}"
-    if "No space left" in text:
-        return OpsError(
-            f"git {command} in {path}",
-            f"the disk is full ({last})",
-            "free space (df -h), then run it again",
-        )
-    return OpsError(f"git {command} failed in {path}", last, f"git -C {path} status")
