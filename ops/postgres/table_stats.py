@@ -1,4 +1,4 @@
-"""Sizes of the tables that a migration touches, counts of rows, and durations of its revisions."""
+"""Sizes and rows of the tables that a migration touches, and durations of its revisions."""
 
 from __future__ import annotations
 
