@@ -30,7 +30,6 @@ class Scaling:
     """The scaling activities of all services, newest first."""
 
     activities: list[dict[str, Any]] = field(default_factory=list)
-    _done: set[str] = field(default_factory=set)  # scheduled actions that have run
 
     def install(self) -> None:
         scaling = self
@@ -71,13 +70,13 @@ class Scaling:
             each
             for each in list(backend.scheduled_actions)
             if each.resource_id == resource
-            and each.arn not in self._done
+            and getattr(each, "ran", "") != each.schedule
             and (at := _time(each.schedule)) is not None
             and at <= now
         ]
 
     def _run(self, target: Any, action: Any) -> str:
-        self._done.add(action.arn)
+        action.ran = action.schedule  # one that is made again, or gets another time, runs again
         wanted = action.scalable_target_action
         low, high = _capacities(wanted)
         target.min_capacity = target.min_capacity if low is None else low
