@@ -1,7 +1,8 @@
 """CloudTrail: LookupEvents of the calls that change a service.
 
-Emulates the event history by EventName. Differs from CloudTrail: only UpdateService is recorded, an
-event appears at once (there, within about five minutes), and the user is always the operator.
+Emulates the event history by attribute and time. Differs from CloudTrail: only UpdateService is
+recorded, without the resources that it names, an event appears at once (there, within about five
+minutes), and the user is always the operator.
 """
 
 from __future__ import annotations
@@ -63,12 +64,17 @@ class Trail:
             self._events.appendleft(event)
 
     def lookup_events(self, response: Any) -> dict[str, Any]:
-        wanted = {
-            each["AttributeValue"]
-            for each in response._get_param("LookupAttributes") or []
-            if each["AttributeKey"] == "EventName"
-        }
+        wanted = response._get_param("LookupAttributes") or []
+        since = float(response._get_param("StartTime") or 0)
+        until = float(response._get_param("EndTime") or "inf")
         limit = int(response._get_param("MaxResults") or 50)
         with self._lock:
-            found = [each for each in self._events if not wanted or each["EventName"] in wanted]
+            found = [
+                event
+                for event in self._events
+                if since <= event["EventTime"].timestamp() <= until
+                and all(
+                    event.get(each["AttributeKey"]) == each["AttributeValue"] for each in wanted
+                )
+            ]
         return {"Events": found[:limit]}
