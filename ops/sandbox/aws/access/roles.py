@@ -39,18 +39,25 @@ def trusts_tasks(role: str) -> bool:
     )
 
 
-def refusal(role: str, action: str, resource: str) -> str:
-    """Why the role's policies refuse an action, in IAM's words; "" if they allow it."""
+def decision(role: str, action: str, resource: str) -> str:
+    """The decision of the role's policies on an action: allowed, explicitDeny or implicitDeny."""
     effects = {
         each.get("Effect")
         for each in _policies(role)
         if _matches(each.get("Action"), action) and _matches(each.get("Resource"), resource)
     }
     if "Deny" in effects:
-        return "with an explicit deny in an identity-based policy"
-    if "Allow" not in effects:
-        return f"because no identity-based policy allows the {action} action"
-    return ""
+        return "explicitDeny"
+    return "allowed" if "Allow" in effects else "implicitDeny"
+
+
+def refusal(role: str, action: str, resource: str) -> str:
+    """Why the role's policies refuse an action, in IAM's words; "" if they allow it."""
+    return {
+        "allowed": "",
+        "explicitDeny": "with an explicit deny in an identity-based policy",
+        "implicitDeny": f"because no identity-based policy allows the {action} action",
+    }[decision(role, action, resource)]
 
 
 def repository_refuses(repository: str, role: str) -> bool:
@@ -80,20 +87,17 @@ def _simulate(response: Any) -> dict[str, Any]:
     role = response._get_param("PolicySourceArn")
     actions = response._get_param("ActionNames") or []
     resources = response._get_param("ResourceArns") or ["*"]
-    found = []
-    for action in actions:
-        for resource in resources:
-            why = refusal(role, action, resource)
-            decision = "explicitDeny" if "explicit" in why else "implicitDeny" if why else "allowed"
-            found.append(
-                {
-                    "EvalActionName": action,
-                    "EvalResourceName": resource,
-                    "EvalDecision": decision,
-                    "MatchedStatements": [],
-                    "MissingContextValues": [],
-                }
-            )
+    found = [
+        {
+            "EvalActionName": action,
+            "EvalResourceName": resource,
+            "EvalDecision": decision(role, action, resource),
+            "MatchedStatements": [],
+            "MissingContextValues": [],
+        }
+        for action in actions
+        for resource in resources
+    ]
     return {"EvaluationResults": found, "IsTruncated": False}
 
 
