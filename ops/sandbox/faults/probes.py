@@ -61,19 +61,34 @@ def service(handles: SandboxHandles, spec: ServiceSpec) -> dict[str, Any]:
     return found
 
 
-def stopped_tasks(handles: SandboxHandles, spec: ServiceSpec) -> list[dict[str, Any]]:
-    """Return the service's tasks that are STOPPED (ListTasks, DescribeTasks)."""
+def running_tasks(handles: SandboxHandles, spec: ServiceSpec) -> list[dict[str, Any]]:
+    """Return the service's tasks that are RUNNING (ListTasks, DescribeTasks)."""
+    return _tasks(handles, spec, "RUNNING")
+
+
+def stopped_tasks(
+    handles: SandboxHandles, spec: ServiceSpec, definition: str = ""
+) -> list[dict[str, Any]]:
+    """Return the service's tasks that are STOPPED, those of one task definition if it is given."""
+    return [
+        task
+        for task in _tasks(handles, spec, "STOPPED")
+        if definition in ("", task["taskDefinitionArn"])
+    ]
+
+
+def _tasks(handles: SandboxHandles, spec: ServiceSpec, status: str) -> list[dict[str, Any]]:
     from ops.sandbox.seed.names import CLUSTER
 
     ecs = handles.clients.ecs
     pages = ecs.get_paginator("list_tasks").paginate(
-        cluster=CLUSTER, serviceName=spec.service, desiredStatus="STOPPED"
+        cluster=CLUSTER, serviceName=spec.service, desiredStatus=status
     )
     found: list[dict[str, Any]] = []
     for page in pages:
         if page["taskArns"]:
             found += ecs.describe_tasks(cluster=CLUSTER, tasks=page["taskArns"])["tasks"]
-    return [task for task in found if task["lastStatus"] == "STOPPED"]
+    return [task for task in found if task["lastStatus"] == status]
 
 
 def none_healthy(handles: SandboxHandles, spec: ServiceSpec) -> bool:

@@ -62,8 +62,27 @@ class ServiceFault(FaultInjector):
         return next(spec for spec in SERVICES if spec.name == self.service)
 
     def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
+        """Whether the service is stable; drops cached pages of the frontend, as a deploy does."""
         probes.reset_backoff(handles, self.spec)
-        return probes.at_rest(handles, self.spec)
+        if not probes.at_rest(handles, self.spec):
+            return False
+        if self.service == "frontend":
+            handles.cdn.forget("/*")
+        return True
+
+    def _update(self, handles: SandboxHandles, **fields: Any) -> None:
+        """UpdateService with these fields."""
+        from ops.sandbox.seed.names import CLUSTER
+
+        handles.clients.ecs.update_service(cluster=CLUSTER, service=self.spec.service, **fields)
+
+    def _container(self, handles: SandboxHandles, definition: str = "") -> dict[str, Any]:
+        """Return the service's container in a task definition, by default its current one."""
+        arn = definition or probes.service(handles, self.spec)["taskDefinition"]
+        found = handles.clients.ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+        return next(
+            each for each in found["containerDefinitions"] if each["name"] == self.spec.name
+        )
 
 
 @dataclass(frozen=True)
@@ -89,12 +108,12 @@ class BadRevision(ServiceFault):
         made = self._register(
             handles, state["before"], self.changed(self._container(handles, state["before"]))
         )
-        self._roll(handles, made)
+        self._update(handles, taskDefinition=made)
         return {"made": made}
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
         """Whether the service's revision, possibly a newer one, still has these fields."""
-        now = self._container(handles, probes.service(handles, self.spec)["taskDefinition"])
+        now = self._container(handles)
         wanted = self.changed(self._container(handles, state["before"]))
         return all(now.get(name) == value for name, value in wanted.items())
 
@@ -102,30 +121,21 @@ class BadRevision(ServiceFault):
         """Whether a task of the new revision has stopped this way, or its target is unhealthy."""
         if self.runs:
             return any(each["State"] == "unhealthy" for each in probes.targets(handles, self.spec))
-        return self.exit_code in _exit_codes(handles, self.spec, state["made"])
+        stopped = probes.stopped_tasks(handles, self.spec, state["made"])
+        return self.exit_code in {
+            container.get("exitCode") for task in stopped for container in task["containers"]
+        }
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         now = probes.service(handles, self.spec)["taskDefinition"]
         if now == state.get("made"):
-            self._roll(handles, state["before"])
+            self._update(handles, taskDefinition=state["before"])
         elif self.is_present(handles, state):
             before = self._container(handles, state["before"])
-            self._roll(
-                handles,
-                self._register(
-                    handles, now, {name: before.get(name) for name in self.changed(before)}
-                ),
-            )
+            restored = {name: before.get(name) for name in self.changed(before)}
+            self._update(handles, taskDefinition=self._register(handles, now, restored))
         if "made" in state:
             handles.clients.ecs.deregister_task_definition(taskDefinition=state["made"])
-
-    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
-        """Whether the service is stable; drops cached pages of the frontend, as a deploy does."""
-        if not super().is_healthy(handles, state):
-            return False
-        if self.service == "frontend":
-            handles.cdn.forget("/*")
-        return True
 
     def _register(
         self,
@@ -153,21 +163,6 @@ class BadRevision(ServiceFault):
         )
         return str(made["taskDefinition"]["taskDefinitionArn"])
 
-    def _container(self, handles: SandboxHandles, definition: str) -> dict[str, Any]:
-        found = handles.clients.ecs.describe_task_definition(taskDefinition=definition)[
-            "taskDefinition"
-        ]
-        return next(
-            each for each in found["containerDefinitions"] if each["name"] == self.spec.name
-        )
-
-    def _roll(self, handles: SandboxHandles, definition: str) -> None:
-        from ops.sandbox.seed.names import CLUSTER
-
-        handles.clients.ecs.update_service(
-            cluster=CLUSTER, service=self.spec.service, taskDefinition=definition
-        )
-
 
 class NoImage(BadRevision):
     """The image has a tag that was never pushed."""
@@ -187,16 +182,6 @@ class NoSecret(BadRevision):
             for each in container["secrets"]
         ]
         return {"secrets": named}
-
-
-def _exit_codes(handles: SandboxHandles, spec: ServiceSpec, definition: str) -> set[int | None]:
-    """Return the exit codes of containers in stopped tasks of this revision."""
-    mine = [
-        task
-        for task in probes.stopped_tasks(handles, spec)
-        if task["taskDefinitionArn"] == definition
-    ]
-    return {container.get("exitCode") for task in mine for container in task["containers"]}
 
 
 @dataclass(frozen=True)
@@ -232,6 +217,11 @@ class ClosedSecurityGroup(ServiceFault):
     """RevokeSecurityGroupIngress: the tasks' group drops the load balancer's packets."""
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
+        group = self._group(handles)
+        return {"group": group, "rules": permissions(handles, group)}
+
+    def _group(self, handles: SandboxHandles) -> str:
+        """Return the group to close. Raises Refused if there is none."""
         place = probes.service(handles, self.spec)["networkConfiguration"]["awsvpcConfiguration"]
         if not place["securityGroups"]:
             raise Refused(
@@ -239,11 +229,7 @@ class ClosedSecurityGroup(ServiceFault):
                 f"{self.spec.service} has no security group of its own",
                 "give it one",
             )
-        group = place["securityGroups"][0]
-        return {
-            "group": group,
-            "rules": [permission_request(each) for each in permissions(handles, group)],
-        }
+        return str(place["securityGroups"][0])
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         handles.clients.ec2.revoke_security_group_ingress(
@@ -264,16 +250,15 @@ class ClosedSecurityGroup(ServiceFault):
             )
 
 
-def permissions(handles: SandboxHandles, group: str) -> list[dict[str, Any]]:
-    """Return the ingress rules of a security group (DescribeSecurityGroups)."""
-    return list(
-        handles.clients.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0][
-            "IpPermissions"
-        ]
-    )
+def permissions(
+    handles: SandboxHandles, group: str, direction: str = "IpPermissions"
+) -> list[dict[str, Any]]:
+    """Return a security group's rules (`direction`) in the form that Authorize* takes."""
+    [found] = handles.clients.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    return [_permission_request(each) for each in found[direction]]
 
 
-def permission_request(rule: dict[str, Any]) -> dict[str, Any]:
+def _permission_request(rule: dict[str, Any]) -> dict[str, Any]:
     """Convert a described rule to the form that AuthorizeSecurityGroupIngress takes."""
     sources = [{"GroupId": each["GroupId"]} for each in rule.get("UserIdGroupPairs") or ()]
     state: dict[str, Any] = {
@@ -286,7 +271,7 @@ class ExecDisabled(ServiceFault):
     """The service has lost enableExecuteCommand, and its tasks were replaced since."""
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
-        self._set(handles, enabled=False)
+        self._update(handles, enableExecuteCommand=False, forceNewDeployment=True)
         return {}
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
@@ -294,28 +279,10 @@ class ExecDisabled(ServiceFault):
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         """Whether no task of the service accepts ECS Exec."""
-        return probes.at_rest(handles, self.spec) and not _exec_enabled(handles, self.spec)
+        return probes.at_rest(handles, self.spec) and not any(
+            task["enableExecuteCommand"] for task in probes.running_tasks(handles, self.spec)
+        )
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         if self.is_present(handles, state):
-            self._set(handles, enabled=True)
-
-    def _set(self, handles: SandboxHandles, *, enabled: bool) -> None:
-        from ops.sandbox.seed.names import CLUSTER
-
-        handles.clients.ecs.update_service(
-            cluster=CLUSTER,
-            service=self.spec.service,
-            enableExecuteCommand=enabled,
-            forceNewDeployment=True,
-        )
-
-
-def _exec_enabled(handles: SandboxHandles, spec: ServiceSpec) -> bool:
-    """Whether a running task of the service was started with enableExecuteCommand."""
-    from ops.sandbox.seed.names import CLUSTER
-
-    ecs = handles.clients.ecs
-    arns = ecs.list_tasks(cluster=CLUSTER, serviceName=spec.service)["taskArns"]
-    tasks = ecs.describe_tasks(cluster=CLUSTER, tasks=arns[:100])["tasks"] if arns else []
-    return any(task["enableExecuteCommand"] for task in tasks)
+            self._update(handles, enableExecuteCommand=True, forceNewDeployment=True)

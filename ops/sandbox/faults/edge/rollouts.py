@@ -12,7 +12,6 @@ from typing import Any
 from ops.sandbox.faults import probes
 from ops.sandbox.faults.base import FaultState, SandboxHandles
 from ops.sandbox.faults.services import BadRevision, ServiceFault
-from ops.sandbox.seed.names import CLUSTER
 
 _ALARM = "dev-davidshaevel-backend-errors"
 _TERRAFORM = "HashiCorp Terraform/1.9.8 (+https://www.terraform.io)"
@@ -33,10 +32,6 @@ server.main()
 """
 
 
-def _update(handles: SandboxHandles, service: ServiceFault, **fields: Any) -> None:
-    handles.clients.ecs.update_service(cluster=CLUSTER, service=service.spec.service, **fields)
-
-
 @dataclass(frozen=True)
 class EarlyKill(BadRevision):
     """The new revision starts slowly, and the service has no grace period."""
@@ -46,28 +41,19 @@ class EarlyKill(BadRevision):
         return {**super().prepare(handles), "grace": grace}
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
-        _update(handles, self, healthCheckGracePeriodSeconds=0)
+        self._update(handles, healthCheckGracePeriodSeconds=0)
         return super().inject(handles, state)
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         """Whether ECS stopped a task of the new revision for its health checks."""
         return any(
-            each["taskDefinitionArn"] == state["made"]
-            and each["lastStatus"] == "STOPPED"
-            and each.get("stoppedReason", "").startswith("Task failed ELB health checks")
-            for each in _stopped(handles, self)
+            each.get("stoppedReason", "").startswith("Task failed ELB health checks")
+            for each in probes.stopped_tasks(handles, self.spec, state["made"])
         )
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
-        _update(handles, self, healthCheckGracePeriodSeconds=state["grace"])
+        self._update(handles, healthCheckGracePeriodSeconds=state["grace"])
         super().remove(handles, state)
-
-
-def _stopped(handles: SandboxHandles, service: ServiceFault) -> list[dict[str, Any]]:
-    ecs, name = handles.clients.ecs, service.spec.service
-    arns = ecs.list_tasks(cluster=CLUSTER, serviceName=name, desiredStatus="STOPPED")["taskArns"]
-    found = ecs.describe_tasks(cluster=CLUSTER, tasks=arns[:100])["tasks"] if arns else []
-    return list(found)
 
 
 @dataclass(frozen=True)
@@ -86,10 +72,10 @@ class RolledBack(BadRevision):
         if self.by_alarm:
             self._ring(handles)
             alarms = {"alarmNames": [_ALARM], "enable": True, "rollback": True}
-            _update(handles, self, deploymentConfiguration={"alarms": alarms})
+            self._update(handles, deploymentConfiguration={"alarms": alarms})
         else:
             breaker = {"enable": True, "rollback": True}
-            _update(handles, self, deploymentConfiguration={"deploymentCircuitBreaker": breaker})
+            self._update(handles, deploymentConfiguration={"deploymentCircuitBreaker": breaker})
         return super().inject(handles, state)
 
     @staticmethod
@@ -121,11 +107,11 @@ class RolledBack(BadRevision):
         )
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
-        _update(handles, self, deploymentConfiguration=state["config"])
+        self._update(handles, deploymentConfiguration=state["config"])
         if self.by_alarm:
             handles.clients.cloudwatch.delete_alarms(AlarmNames=[_ALARM])
         super().remove(handles, state)
-        _update(handles, self, forceNewDeployment=True)  # what was released before is so again
+        self._update(handles, forceNewDeployment=True)  # what was released before is so again
 
 
 @dataclass(frozen=True)
@@ -145,7 +131,7 @@ class TerraformRevert(BadRevision):
         return probes.at_rest(handles, self.spec)
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
-        _update(handles, self, taskDefinition=state["before"])  # no longer Terraform's word
+        self._update(handles, taskDefinition=state["before"])  # no longer Terraform's word
         if "made" in state:
             handles.clients.ecs.deregister_task_definition(taskDefinition=state["made"])
 
@@ -157,7 +143,7 @@ class TerraformRevert(BadRevision):
 
         client.meta.events.register("before-sign.ecs.UpdateService", agent, "terraform")
         try:
-            _update(handles, self, taskDefinition=revision)
+            self._update(handles, taskDefinition=revision)
         finally:
             client.meta.events.unregister("before-sign.ecs.UpdateService", agent, "terraform")
 
@@ -172,7 +158,7 @@ class Stuck(ServiceFault):
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         config = {"minimumHealthyPercent": 100, "maximumPercent": 100}
-        _update(handles, self, deploymentConfiguration=config, forceNewDeployment=True)
+        self._update(handles, deploymentConfiguration=config, forceNewDeployment=True)
         return {}
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
@@ -184,7 +170,7 @@ class Stuck(ServiceFault):
         return any("was unable to stop or start tasks" in each["message"] for each in events[:5])
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
-        _update(handles, self, deploymentConfiguration=state["before"])
+        self._update(handles, deploymentConfiguration=state["before"])
 
 
 class ScheduledToZero(ServiceFault):
@@ -219,9 +205,11 @@ class ScheduledToZero(ServiceFault):
         if self.is_present(handles, state):
             scaling.delete_scheduled_action(**of, ScheduledActionName="night")
             scaling.deregister_scalable_target(**of)
-        _update(handles, self, desiredCount=state["desired"])
+        self._update(handles, desiredCount=state["desired"])
 
     def _resource(self) -> dict[str, str]:
+        from ops.sandbox.seed.names import CLUSTER
+
         return {
             "ServiceNamespace": "ecs",
             "ResourceId": f"service/{CLUSTER}/{self.spec.service}",

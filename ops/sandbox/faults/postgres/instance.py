@@ -12,6 +12,7 @@ from typing import Any
 from ops.sandbox.faults import probes
 from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 from ops.sandbox.faults.database import backend_healthy, connect, instance_id, instance_status
+from ops.sandbox.faults.services import ClosedSecurityGroup
 
 
 @dataclass(frozen=True)
@@ -57,45 +58,20 @@ class InstanceCondition(FaultInjector):
         )
 
 
-class ClosedDatabaseGroup(FaultInjector):
-    """RevokeSecurityGroupIngress: the database's group allows nobody.
+class ClosedDatabaseGroup(ClosedSecurityGroup):
+    """The same for the database's group, which then allows no task of the service.
 
     Connections that are open are ended, as by an idle time-out: EC2 lets tracked ones live.
     """
 
-    def prepare(self, handles: SandboxHandles) -> FaultState:
-        from ops.sandbox.faults.services import permission_request, permissions
-
+    def _group(self, handles: SandboxHandles) -> str:
         found = handles.clients.rds.describe_db_instances(DBInstanceIdentifier=instance_id())
-        group = found["DBInstances"][0]["VpcSecurityGroups"][0]["VpcSecurityGroupId"]
-        rules = [permission_request(each) for each in permissions(handles, group)]
-        return {"group": group, "rules": rules}
+        return str(found["DBInstances"][0]["VpcSecurityGroups"][0]["VpcSecurityGroupId"])
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
-        handles.clients.ec2.revoke_security_group_ingress(
-            GroupId=state["group"], IpPermissions=state["rules"]
-        )
+        super().inject(handles, state)
         end_sessions(handles)
         return {}
-
-    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        from ops.sandbox.faults.services import permissions
-
-        return not permissions(handles, state["group"])
-
-    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
-        from ops.sandbox.seed.names import BACKEND
-
-        return probes.none_healthy(handles, BACKEND)
-
-    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
-        if self.is_present(handles, state):
-            handles.clients.ec2.authorize_security_group_ingress(
-                GroupId=state["group"], IpPermissions=state["rules"]
-            )
-
-    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return backend_healthy(handles)
 
 
 def end_sessions(handles: SandboxHandles) -> None:

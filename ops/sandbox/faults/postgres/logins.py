@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ops.core.errors import Refused
 from ops.sandbox.faults import probes
 from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 from ops.sandbox.faults.database import backend_healthy, connect
 from ops.sandbox.faults.postgres.instance import end_sessions
+from ops.sandbox.faults.services import ServiceFault
 
 if TYPE_CHECKING:
     from ops.sandbox.database import Server
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _SHALLOW = ("/", "200-499")  # path and matcher of a check that needs no database
 
 
-class RotatedPassword(FaultInjector):
+class RotatedPassword(ServiceFault):
     """The password is changed in PostgreSQL and in the secret; running tasks keep the old one.
 
     The new password stays: the fault is mended by new tasks, as on AWS. Meanwhile the
@@ -28,9 +29,7 @@ class RotatedPassword(FaultInjector):
     """
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
-        from ops.sandbox.seed.names import BACKEND
-
-        group = probes.target_group(handles, BACKEND)
+        group = probes.target_group(handles, self.spec)
         return {
             "group": group["TargetGroupArn"],
             "path": group["HealthCheckPath"],
@@ -56,23 +55,16 @@ class RotatedPassword(FaultInjector):
         """Whether a running task is older than the change."""
         changed = datetime.fromisoformat(state["changed"]) if "changed" in state else None
         return changed is None or any(
-            each["startedAt"] < changed for each in _running_tasks(handles)
+            each["startedAt"] < changed for each in probes.running_tasks(handles, self.spec)
         )
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         return probes.status(handles, "/api/health") == 503
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
-        from ops.sandbox.seed.names import BACKEND, CLUSTER
-
         _check(handles, state["group"], state["path"], state["matcher"])
         if self.is_present(handles, state):
-            handles.clients.ecs.update_service(
-                cluster=CLUSTER, service=BACKEND.service, forceNewDeployment=True
-            )
-
-    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return backend_healthy(handles)
+            self._update(handles, forceNewDeployment=True)
 
     def remove_leftovers(self, database: Server, state: FaultState) -> None:
         from ops.sandbox.database import schema
@@ -84,15 +76,6 @@ def _check(handles: SandboxHandles, group: str, path: str, matcher: str) -> None
     handles.clients.elb.modify_target_group(
         TargetGroupArn=group, HealthCheckPath=path, Matcher={"HttpCode": matcher}
     )
-
-
-def _running_tasks(handles: SandboxHandles) -> list[dict[str, Any]]:
-    from ops.sandbox.seed.names import BACKEND, CLUSTER
-
-    ecs = handles.clients.ecs
-    arns = ecs.list_tasks(cluster=CLUSTER, serviceName=BACKEND.service)["taskArns"]
-    tasks = ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"] if arns else []
-    return [each for each in tasks if each["lastStatus"] == "RUNNING" and "startedAt" in each]
 
 
 class RequiredTls(FaultInjector):

@@ -23,7 +23,7 @@ class NothingPlaced(FailingStarts):
         handles.aws.cloud.placement_refusal = self.sign
         return {}
 
-    def restore(self, handles: SandboxHandles, state: FaultState) -> None:
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         handles.aws.cloud.placement_refusal = ""
 
 
@@ -57,7 +57,7 @@ class FullSubnet(FailingStarts):
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
         return bool(self.place(handles)["subnets"] == [state.get("subnet")])
 
-    def restore(self, handles: SandboxHandles, state: FaultState) -> None:
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         ec2 = handles.clients.ec2
         if self.is_present(handles, state):
             super().start_tasks(

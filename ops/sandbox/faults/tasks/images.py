@@ -9,7 +9,6 @@ import json
 import urllib.request
 from typing import Any
 
-from ops.sandbox.faults import probes
 from ops.sandbox.faults.base import FaultState, SandboxHandles
 from ops.sandbox.faults.services import BadRevision
 from ops.sandbox.faults.tasks.starts import FailingStarts
@@ -39,7 +38,7 @@ class ExpiredImage(FailingStarts):
     """
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
-        tag = _image(handles, self).rpartition(":")[2]
+        tag = self._container(handles)["image"].rpartition(":")[2]
         [found] = handles.clients.ecr.batch_get_image(
             repositoryName=self.spec.repository, imageIds=[{"imageTag": tag}]
         )["images"]
@@ -60,9 +59,9 @@ class ExpiredImage(FailingStarts):
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
         """Whether the service's revision, possibly a newer one, still uses this image."""
-        return _image(handles, self).endswith(f":{state['tag']}")
+        return str(self._container(handles)["image"]).endswith(f":{state['tag']}")
 
-    def restore(self, handles: SandboxHandles, state: FaultState) -> None:
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         client, repository = handles.clients.ecr, self.spec.repository
         with contextlib.suppress(client.exceptions.LifecyclePolicyNotFoundException):
             client.delete_lifecycle_policy(repositoryName=repository)
@@ -81,23 +80,12 @@ class OtherPlatform(BadRevision):
     """The new revision's image is built for arm64, and its runtimePlatform is X86_64."""
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
-        _push_for_other_platform(handles, self.spec.repository, _image(handles, self))
+        image = self._container(handles)["image"]
+        _push_for_other_platform(handles, self.spec.repository, image)
         return super().prepare(handles)
 
     def changed(self, container: dict[str, Any]) -> dict[str, Any]:
         return {"image": f"{container['image'].rpartition(':')[0]}:{_OTHER_PLATFORM}"}
-
-
-def _image(handles: SandboxHandles, fault: Any) -> str:
-    """The image of the service's container in its task definition."""
-    definition = handles.clients.ecs.describe_task_definition(
-        taskDefinition=probes.service(handles, fault.spec)["taskDefinition"]
-    )["taskDefinition"]
-    return next(
-        str(each["image"])
-        for each in definition["containerDefinitions"]
-        if each["name"] == fault.spec.name
-    )
 
 
 def _push_for_other_platform(handles: SandboxHandles, repository: str, image: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.sandbox.faults.base import FaultState, SandboxHandles
+from ops.sandbox.faults.services import permissions
 from ops.sandbox.faults.tasks.starts import FailingStarts
 
 _EVERYWHERE = "0.0.0.0/0"
@@ -28,18 +29,22 @@ class NoDefaultRoute(FailingStarts):
         return {}
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        [table] = handles.clients.ec2.describe_route_tables(RouteTableIds=[state["table"]])[
-            "RouteTables"
-        ]
-        return all(each.get("DestinationCidrBlock") != _EVERYWHERE for each in table["Routes"])
+        return not self._has_route(handles, state)
 
-    def restore(self, handles: SandboxHandles, state: FaultState) -> None:
-        if self.is_present(handles, state):
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        if not self._has_route(handles, state):
             handles.clients.ec2.create_route(
                 RouteTableId=state["table"],
                 DestinationCidrBlock=_EVERYWHERE,
                 NatGatewayId=state["nat"],
             )
+
+    @staticmethod
+    def _has_route(handles: SandboxHandles, state: FaultState) -> bool:
+        [table] = handles.clients.ec2.describe_route_tables(RouteTableIds=[state["table"]])[
+            "RouteTables"
+        ]
+        return any(each.get("DestinationCidrBlock") == _EVERYWHERE for each in table["Routes"])
 
 
 class NoPublicAddress(FailingStarts):
@@ -63,8 +68,11 @@ class NoPublicAddress(FailingStarts):
         elsewhere = now["subnets"] != state["place"]["subnets"]
         return bool(elsewhere and now["assignPublicIp"] == "DISABLED")
 
-    def restore(self, handles: SandboxHandles, state: FaultState) -> None:
-        super().start_tasks(handles, networkConfiguration={"awsvpcConfiguration": state["place"]})
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        if self.is_present(handles, state):
+            super().start_tasks(
+                handles, networkConfiguration={"awsvpcConfiguration": state["place"]}
+            )
 
 
 @dataclass(frozen=True)
@@ -111,8 +119,8 @@ class Endpoints(NoDefaultRoute):
         super().change(handles, state)
         return {"endpoints": made, "group": group}
 
-    def restore(self, handles: SandboxHandles, state: FaultState) -> None:
-        super().restore(handles, state)
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        super().remove(handles, state)
         if "endpoints" in state:
             handles.clients.ec2.delete_vpc_endpoints(VpcEndpointIds=state["endpoints"])
             handles.clients.ec2.delete_security_group(GroupId=state["group"])
@@ -126,7 +134,7 @@ class NoEgress(FailingStarts):
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
         group = self.place(handles)["securityGroups"][0]
-        return {"group": group, "rules": _egress(handles, group)}
+        return {"group": group, "rules": permissions(handles, group, "IpPermissionsEgress")}
 
     def change(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         handles.clients.ec2.revoke_security_group_egress(
@@ -135,21 +143,13 @@ class NoEgress(FailingStarts):
         return {}
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return not _egress(handles, state["group"])
+        return not permissions(handles, state["group"], "IpPermissionsEgress")
 
-    def restore(self, handles: SandboxHandles, state: FaultState) -> None:
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         if self.is_present(handles, state):
             handles.clients.ec2.authorize_security_group_egress(
                 GroupId=state["group"], IpPermissions=state["rules"]
             )
-
-
-def _egress(handles: SandboxHandles, group: str) -> list[dict[str, Any]]:
-    [found] = handles.clients.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
-    kept = ("IpProtocol", "FromPort", "ToPort", "IpRanges")
-    return [
-        {name: rule[name] for name in kept if name in rule} for rule in found["IpPermissionsEgress"]
-    ]
 
 
 def _route_table(handles: SandboxHandles, subnet: str) -> dict[str, Any]:

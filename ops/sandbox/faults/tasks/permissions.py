@@ -21,7 +21,7 @@ class LacksActions(FailingStarts):
         self._put(handles, self.actions)
         return {}
 
-    def restore(self, handles: SandboxHandles, state: FaultState) -> None:
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         self._put(handles, ())
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
@@ -54,7 +54,7 @@ class WrongTrust(FailingStarts):
         self._trust(handles, "ec2.amazonaws.com")
         return {}
 
-    def restore(self, handles: SandboxHandles, state: FaultState) -> None:
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         self._trust(handles, "ecs-tasks.amazonaws.com")
 
     @staticmethod
@@ -78,7 +78,7 @@ class OtherKey(FailingStarts):
         handles.clients.secrets.update_secret(SecretId=SECRET, KmsKeyId=key["Arn"])
         return {"key": key["KeyId"]}
 
-    def restore(self, handles: SandboxHandles, state: FaultState) -> None:
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         from ops.sandbox.seed.names import SECRET
 
         handles.clients.secrets.update_secret(SecretId=SECRET, KmsKeyId="alias/aws/secretsmanager")
@@ -104,7 +104,7 @@ class RepositoryPolicy(FailingStarts):
         )
         return {}
 
-    def restore(self, handles: SandboxHandles, state: FaultState) -> None:
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         client = handles.clients.ecr
         with contextlib.suppress(client.exceptions.RepositoryPolicyNotFoundException):
             client.delete_repository_policy(repositoryName=self.spec.repository)

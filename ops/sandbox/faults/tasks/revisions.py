@@ -64,12 +64,13 @@ class UnhealthyCheck(BadRevision):
         return {"healthCheck": {"command": command, "interval": 5, "timeout": 2, "retries": 3}}
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return "Task failed container health checks" in _stop_reasons(
-            handles, self, state.get("made", "")
+        return any(
+            task.get("stoppedReason") == "Task failed container health checks"
+            for task in probes.stopped_tasks(handles, self.spec, state["made"])
         )
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        now = self._container(handles, probes.service(handles, self.spec)["taskDefinition"])
+        now = self._container(handles)
         return self.program in " ".join((now.get("healthCheck") or {}).get("command") or ())
 
 
@@ -87,7 +88,7 @@ class ExitingSidecar(BadRevision):
             "logConfiguration": own["logConfiguration"],
         }
         made = self._register(handles, state["before"], {}, more=[side])
-        self._roll(handles, made)
+        self._update(handles, taskDefinition=made)
         return {"made": made}
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
@@ -98,15 +99,6 @@ class ExitingSidecar(BadRevision):
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         if self.is_present(handles, state):
-            self._roll(handles, state["before"])
+            self._update(handles, taskDefinition=state["before"])
         if "made" in state:
             handles.clients.ecs.deregister_task_definition(taskDefinition=state["made"])
-
-
-def _stop_reasons(handles: SandboxHandles, fault: BadRevision, definition: str) -> set[str]:
-    """The stop reasons of tasks of this revision."""
-    return {
-        str(task.get("stoppedReason"))
-        for task in probes.stopped_tasks(handles, fault.spec)
-        if task["taskDefinitionArn"] == definition
-    }

@@ -27,10 +27,6 @@ class FailingStarts(ServiceFault):
     def change(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         """Take away what new tasks need; return any further state needed to give it back."""
 
-    @abstractmethod
-    def restore(self, handles: SandboxHandles, state: FaultState) -> None:
-        """Give it back; do nothing if that has already happened."""
-
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         changed = self.change(handles, state)
         self.start_tasks(handles)
@@ -38,24 +34,10 @@ class FailingStarts(ServiceFault):
 
     def start_tasks(self, handles: SandboxHandles, **fields: Any) -> None:
         """Start new tasks, with these fields of the service changed."""
-        from ops.sandbox.seed.names import CLUSTER
-
-        handles.clients.ecs.update_service(
-            cluster=CLUSTER, service=self.spec.service, forceNewDeployment=True, **fields
-        )
+        self._update(handles, forceNewDeployment=True, **fields)
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         return any(self.sign in text for text in self._texts(handles))
-
-    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
-        self.restore(handles, state)
-
-    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
-        if not super().is_healthy(handles, state):
-            return False
-        if self.service == "frontend":
-            handles.cdn.forget("/*")
-        return True
 
     def place(self, handles: SandboxHandles) -> dict[str, Any]:
         """The network configuration of the service (`awsvpcConfiguration`)."""
