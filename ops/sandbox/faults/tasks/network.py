@@ -79,7 +79,7 @@ class NoPublicAddress(FailingStarts):
 class Endpoints(NoDefaultRoute):
     """The private subnets have interface endpoints for these services, and no other way out.
 
-    `closed`: the endpoints' security group admits nobody.
+    `closed`: the endpoints' security group allows no ingress.
     """
 
     services: tuple[str, ...]
@@ -130,7 +130,7 @@ class Endpoints(NoDefaultRoute):
 
 
 class NoEgress(FailingStarts):
-    """RevokeSecurityGroupEgress: the tasks' security group lets nothing out."""
+    """RevokeSecurityGroupEgress: the tasks' security group allows no egress."""
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
         group = self.place(handles)["securityGroups"][0]
