@@ -57,6 +57,12 @@ class WrongTrust(FailingStarts):
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         self._trust(handles, "ecs-tasks.amazonaws.com")
 
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
+        from ops.sandbox.aws.access import roles
+        from ops.sandbox.seed.account import role_arn
+
+        return not roles.trusts_tasks(role_arn("execution"))
+
     @staticmethod
     def _trust(handles: SandboxHandles, service: str) -> None:
         from ops.sandbox.seed.account import TRUST
@@ -85,6 +91,14 @@ class OtherKey(FailingStarts):
         if "key" in state:
             handles.clients.kms.schedule_key_deletion(KeyId=state["key"])
 
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
+        from ops.sandbox.aws.access import roles
+        from ops.sandbox.seed.account import role_arn
+        from ops.sandbox.seed.names import SECRET
+
+        key = roles.secret_key(SECRET)
+        return bool(key and roles.refusal(role_arn("execution"), "kms:Decrypt", key))
+
 
 class RepositoryPolicy(FailingStarts):
     """SetRepositoryPolicy: the repository denies pulls to the execution role."""
@@ -108,6 +122,12 @@ class RepositoryPolicy(FailingStarts):
         client = handles.clients.ecr
         with contextlib.suppress(client.exceptions.RepositoryPolicyNotFoundException):
             client.delete_repository_policy(repositoryName=self.spec.repository)
+
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
+        from ops.sandbox.aws.access import roles
+        from ops.sandbox.seed.account import role_arn
+
+        return roles.repository_refuses(self.spec.repository, role_arn("execution"))
 
 
 def _execution_role() -> str:
