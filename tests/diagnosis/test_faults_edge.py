@@ -6,7 +6,7 @@ import pytest
 
 from ops.sandbox.faults import catalog
 from ops.sandbox.faults.base import Fault
-from ops.sandbox.faults.edge.catalog import EDGE_FAULTS
+from ops.sandbox.faults.edge.catalog import FAULTS
 from tests.checkout import Checkout
 from tests.diagnosis.looking import until_first, until_nothing
 
@@ -17,7 +17,7 @@ DEEPER = tuple(
 )
 
 
-@pytest.mark.parametrize("fault", (*EDGE_FAULTS, *DEEPER), ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", (*FAULTS, *DEEPER), ids=lambda fault: fault.name)
 def test_the_cause_of_a_fault_comes_first(platform: Checkout, fault: Fault) -> None:
     """With evidence and a fix, as the root; nothing is found once it is mended."""
     try:

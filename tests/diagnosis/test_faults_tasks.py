@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from ops.sandbox.faults.base import Fault
-from ops.sandbox.faults.tasks.catalog import TASK_FAULTS
+from ops.sandbox.faults.tasks.catalog import FAULTS
 from tests.checkout import Checkout
 from tests.diagnosis.looking import until_first, until_nothing
 
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.mark.parametrize("fault", TASK_FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_the_cause_of_a_fault_comes_first(platform: Checkout, fault: Fault) -> None:
     """With evidence and a fix, as the root; the tasks that run keep serving meanwhile."""
     try:

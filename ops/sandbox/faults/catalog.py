@@ -10,7 +10,7 @@ from ops.core.errors import ConfigError
 from ops.sandbox.faults.account import DeniedAction, LogErrors, OtherAccount, StateLock
 from ops.sandbox.faults.base import Fault
 from ops.sandbox.faults.database import LeakedConnections, PasswordChanged, StoppedDatabase
-from ops.sandbox.faults.edge.catalog import EDGE_FAULTS
+from ops.sandbox.faults.edge import catalog as edge
 from ops.sandbox.faults.operator import catalog as operator
 from ops.sandbox.faults.pages import FailingPage, HangingPage, SlowPage, StalePage, WrongContentType
 from ops.sandbox.faults.postgres import catalog as postgres
@@ -26,7 +26,7 @@ from ops.sandbox.faults.services import (
     NoSecret,
     python_command,
 )
-from ops.sandbox.faults.tasks.catalog import TASK_FAULTS
+from ops.sandbox.faults.tasks import catalog as tasks
 from ops.sandbox.faults.tls_and_redirects import BadCertificate, RedirectLoop
 
 _DATABASE = "Troubleshooting: Database Connection Errors"
@@ -288,8 +288,8 @@ FAULTS = (
         DeniedAction(_DENIED),
         "the operator's key",
     ),
-    *TASK_FAULTS,
-    *EDGE_FAULTS,
+    *tasks.FAULTS,
+    *edge.FAULTS,
     *postgres.FAULTS,
     *operator.FAULTS,
 )

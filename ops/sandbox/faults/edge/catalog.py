@@ -1,4 +1,4 @@
-"""The faults between the viewer and the tasks, and of rollouts."""
+"""The faults between the viewer and the tasks, and of rollouts, as the catalog lists them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _HEALTH_CHECK = "the backend's health check"
 _RULES = "the listener's rules"
 _DISTRIBUTION = "the distribution"
 
-EDGE_FAULTS = (
+FAULTS = (
     Fault(
         "listens-on-loopback",
         _GATEWAY,

@@ -1,4 +1,4 @@
-"""The faults of this package, for the catalog."""
+"""The faults of tasks that do not start, or do not stay, as the catalog lists them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _VCPUS = "You've reached the limit on the number of vCPUs you can run concurrent
 _PULL = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 _OF_FARGATE = ("ecr.api", "ecr.dkr", "secretsmanager", "logs")
 
-TASK_FAULTS = (
+FAULTS = (
     Fault(
         "image-expired",
         _START,
