@@ -26,23 +26,31 @@ class Login:
     password: str = field(repr=False)
 
 
+def connect(login: Login, application: str = "sandbox", sslmode: str = "prefer") -> Any:
+    """Connect, with autocommit."""
+    import psycopg
+
+    return psycopg.connect(
+        host=login.host,
+        port=login.port,
+        dbname=login.database,
+        user=login.username,
+        password=login.password,
+        autocommit=True,
+        connect_timeout=5,
+        application_name=application,
+        sslmode=sslmode,
+    )
+
+
 def create(admin: Login, application: Login) -> None:
     """Create the application's role and database if missing.
 
     The server receives a SCRAM verifier, never the password.
     """
-    import psycopg
     from psycopg import sql
 
-    with psycopg.connect(
-        host=admin.host,
-        port=admin.port,
-        dbname=admin.database,
-        user=admin.username,
-        password=admin.password,
-        autocommit=True,
-        connect_timeout=5,
-    ) as connection:
+    with connect(admin) as connection:
         secret, name = application.password.encode(), application.username.encode()
         verifier = connection.pgconn.encrypt_password(secret, name, b"scram-sha-256").decode()
         role, database = sql.Identifier(application.username), sql.Identifier(application.database)

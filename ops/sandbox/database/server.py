@@ -178,22 +178,11 @@ class Server:
 
     def require_tls(self, required: bool) -> None:
         """Accept the application's connections with TLS only, or all again. Idempotent."""
-        import psycopg
-
         self._tls_only = required
         if required:
             access.write_certificate(self._data, self._account)
         access.write_entries(self._data, self._account, tls_only=required)
-        admin = self.admin
-        with psycopg.connect(
-            host=admin.host,
-            port=admin.port,
-            dbname=admin.database,
-            user=admin.username,
-            password=admin.password,
-            autocommit=True,
-            connect_timeout=3,
-        ) as connection:
+        with schema.connect(self.admin) as connection:
             connection.execute(
                 "ALTER SYSTEM SET ssl = on" if required else "ALTER SYSTEM RESET ssl"
             )

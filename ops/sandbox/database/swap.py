@@ -6,9 +6,10 @@ both times.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from ops.sandbox.database.schema import Login
+from ops.sandbox.database.schema import Login, connect
 
 
 def put_aside(admin: Login) -> None:
@@ -51,17 +52,7 @@ def _name(admin: Login) -> str:
 
 
 def _server(admin: Login) -> Any:
-    import psycopg
-
-    return psycopg.connect(
-        host=admin.host,
-        port=admin.port,
-        dbname="postgres",
-        user=admin.username,
-        password=admin.password,
-        autocommit=True,
-        connect_timeout=5,
-    )
+    return connect(replace(admin, database="postgres"))
 
 
 def _exists(connection: Any, database: str) -> bool:

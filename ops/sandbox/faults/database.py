@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ops.sandbox.database.schema import connect
 from ops.sandbox.faults import probes
 from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 
 if TYPE_CHECKING:
-    from ops.sandbox.database import Login, Server
+    from ops.sandbox.database import Server
 
 _LEAK = "reports"  # what the connections that are never closed call themselves
 
@@ -122,23 +123,6 @@ class LeakedConnections(FaultInjector):
 
     def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
         return not self.is_present(handles, state) and backend_healthy(handles)
-
-
-def connect(login: Login, application: str = "sandbox", sslmode: str = "prefer") -> Any:
-    """Connect, with autocommit."""
-    import psycopg
-
-    return psycopg.connect(
-        host=login.host,
-        port=login.port,
-        dbname=login.database,
-        user=login.username,
-        password=login.password,
-        autocommit=True,
-        connect_timeout=3,
-        application_name=application,
-        sslmode=sslmode,
-    )
 
 
 def instance_id() -> str:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ops.sandbox.database.schema import connect
 from ops.sandbox.faults import probes
 from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
-from ops.sandbox.faults.database import backend_healthy, connect, instance_id, instance_status
+from ops.sandbox.faults.database import backend_healthy, instance_id, instance_status
 from ops.sandbox.faults.services import ClosedSecurityGroup
 
 

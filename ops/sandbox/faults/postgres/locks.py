@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ops.sandbox.database.schema import connect
 from ops.sandbox.faults import probes
 from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
-from ops.sandbox.faults.database import connect
 from ops.sandbox.faults.postgres.instance import sessions
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ops.core.errors import Refused
+from ops.sandbox.database.schema import connect
 from ops.sandbox.faults import probes
 from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
-from ops.sandbox.faults.database import backend_healthy, connect
+from ops.sandbox.faults.database import backend_healthy
 from ops.sandbox.faults.postgres.instance import end_sessions
 from ops.sandbox.faults.services import ServiceFault
 
@@ -82,17 +83,14 @@ class RequiredTls(FaultInjector):
     """PostgreSQL accepts only connections with TLS, as RDS does with rds.force_ssl."""
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
-        import psycopg
-
         with connect(handles.database.admin) as connection:
-            try:
-                connection.execute("ALTER SYSTEM SET ssl = off")
-            except psycopg.Error as error:
-                raise Refused(
-                    "fault database-tls-required",
-                    f"this machine's PostgreSQL has no TLS: {error}",
-                    "install your system's postgresql package, then: inv sandbox.up",
-                ) from None
+            [library] = connection.execute("SHOW ssl_library").fetchone()
+        if not library:
+            raise Refused(
+                "fault database-tls-required",
+                "this machine's PostgreSQL has no TLS: it was built without an SSL library",
+                "install your system's postgresql package, then: inv sandbox.up",
+            )
         return {}
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:

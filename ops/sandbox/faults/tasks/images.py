@@ -79,10 +79,10 @@ class ExpiredImage(FailingStarts):
 class OtherPlatform(BadRevision):
     """The new revision's image is built for arm64, and its runtimePlatform is X86_64."""
 
-    def prepare(self, handles: SandboxHandles) -> FaultState:
-        image = self._container(handles)["image"]
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        image = self._container(handles, state["before"])["image"]
         _push_for_other_platform(handles, self.spec.repository, image)
-        return super().prepare(handles)
+        return super().inject(handles, state)
 
     def changed(self, container: dict[str, Any]) -> dict[str, Any]:
         return {"image": f"{container['image'].rpartition(':')[0]}:{_OTHER_PLATFORM}"}
