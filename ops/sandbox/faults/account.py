@@ -36,10 +36,8 @@ class StateLock(FaultInjector):
     held_for_s: float = _HELD_FOR.total_seconds()
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
-        from ops.sandbox.seed.names import STATE_BUCKET
-
         found = _state_key()
-        if key_exists(handles.clients, STATE_BUCKET, f"{found}.tflock"):
+        if read_lock(handles, f"{found}.tflock") is not None:
             raise Refused("fault state-lock", "the state is locked already", "inv tf.locks")
         return {"key": f"{found}.tflock", "id": str(uuid.uuid4())}
 
@@ -70,12 +68,8 @@ class StateLock(FaultInjector):
         return self.is_visible(handles, state)
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
-        from ops.sandbox.seed.names import STATE_BUCKET
-
-        if not key_exists(handles.clients, STATE_BUCKET, state["key"]):
-            return False
-        body = handles.clients.s3.get_object(Bucket=STATE_BUCKET, Key=state["key"])["Body"].read()
-        return bool(json.loads(body)["ID"] == state["id"])
+        found = read_lock(handles, state["key"]) or {}
+        return bool(found.get("ID") == state["id"])
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         from ops.sandbox.seed.names import STATE_BUCKET
@@ -94,11 +88,17 @@ def _state_key() -> str:
     return found[1]
 
 
-def key_exists(clients: Clients, bucket: str, key: str) -> bool:
-    return any(
-        each["Key"] == key
-        for each in clients.s3.list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", ())
-    )
+def read_lock(handles: SandboxHandles, key: str) -> dict[str, Any] | None:
+    """Return the content of a lock in the state bucket; None if it does not exist."""
+    from ops.sandbox.seed.names import STATE_BUCKET
+
+    s3 = handles.clients.s3
+    try:
+        body = s3.get_object(Bucket=STATE_BUCKET, Key=key)["Body"].read()
+    except s3.exceptions.NoSuchKey:
+        return None
+    found: dict[str, Any] = json.loads(body)
+    return found
 
 
 class LogErrors(FaultInjector):

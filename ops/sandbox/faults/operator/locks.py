@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import secrets
 import subprocess
+import sys
 from datetime import UTC, datetime
 
 from ops.core import host_identity
-from ops.sandbox.faults.account import key_exists
+from ops.sandbox.faults.account import read_lock
 from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 
 _KEY = "ops/locks/sandbox/backend.json"  # as ops/state/lock.py has it
@@ -23,7 +24,7 @@ class LeftDeployLock(FaultInjector):
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         from ops.sandbox.seed.names import STATE_BUCKET
 
-        ended = subprocess.Popen(["/bin/true"])
+        ended = subprocess.Popen([sys.executable, "-c", ""])
         ended.wait()
         lock = {
             "id": state["id"],
@@ -45,13 +46,8 @@ class LeftDeployLock(FaultInjector):
         return {}
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
-        from ops.sandbox.seed.names import STATE_BUCKET
-
-        if not key_exists(handles.clients, STATE_BUCKET, _KEY):
-            return False
-        body = handles.clients.s3.get_object(Bucket=STATE_BUCKET, Key=_KEY)["Body"].read()
-        found = json.loads(body)
-        return bool(found["id"] == state["id"] and not found["released"])
+        found = read_lock(handles, _KEY) or {}
+        return found.get("id") == state["id"] and not found["released"]
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
         return self.is_visible(handles, state)
