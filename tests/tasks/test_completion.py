@@ -120,6 +120,20 @@ def test_tags_are_those_listed_last_and_the_newest_commits(tmp_path: Path) -> No
     assert complete("backend.deploy --tag ", tmp_path) == [head]
 
 
+def test_revisions_are_those_of_the_configured_folder(tmp_path: Path) -> None:
+    """An environment names its own folder, or that it has none."""
+    for folder, revision in (("alembic", "0001"), ("db/scripts", "a1b2")):
+        versions = tmp_path / folder / "versions"
+        versions.mkdir(parents=True)
+        (versions / "one.py").write_text(f'revision = "{revision}"\n')
+    databases = {"dev": {"migrations": "db/scripts"}, "prod": {"migrations": "none"}, "qa": "none"}
+    config = {"environments": {name: {"database": each} for name, each in databases.items()}}
+    values = Values(tmp_path, config, "dev")
+    assert list(values("db.lint", "revision", "")) == ["a1b2"]
+    assert list(values("db.lint", "revision", "prod")) == []
+    assert list(values("db.upgrade", "to", "qa")) == ["head", "base", "0001"]
+
+
 def test_checks_of_the_last_sweep_are_offered(tmp_path: Path) -> None:
     sweep = tmp_path / ".ops/health/dev/1.json"
     sweep.parent.mkdir(parents=True)

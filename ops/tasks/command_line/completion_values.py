@@ -49,15 +49,15 @@ class Values:
             "diff": lambda: self.tags(chosen, space),
             "other": lambda: self.tags(chosen, space),
             "fault": self.faults,
-            "revision": self.revisions,
-            "accept-edit": self.revisions,
+            "revision": lambda: self.revisions(chosen),
+            "accept-edit": lambda: self.revisions(chosen),
             "only": self.groups,
         }
         if option == "to":
             return (
                 self.tags(chosen, space)
                 if name == "rollback"
-                else ["head", "base", *self.revisions()]
+                else ["head", "base", *self.revisions(chosen)]
             )
         if option == "name" and task == "lock.release":
             return self.services(chosen)
@@ -70,9 +70,14 @@ class Values:
         """The services of an environment."""
         return sorted(self.environments.get(environment, {}).get("services") or ())
 
-    def revisions(self) -> list[str]:
-        """The ids of the migrations in alembic/versions."""
-        files = sorted((self.root / "alembic/versions").glob("*.py"))
+    def revisions(self, environment: str) -> list[str]:
+        """The ids of the environment's migrations."""
+        from ops.postgres.facts import scripts_folder
+
+        database: Any = self.environments.get(environment, {}).get("database")
+        configured = database.get("migrations") if hasattr(database, "get") else None
+        folder = scripts_folder(self.root, configured)
+        files = sorted((folder / "versions").glob("*.py")) if folder else ()
         return [found[1] for file in files if (found := _REVISION.search(_text(file)))]
 
     def faults(self) -> list[str]:
