@@ -18,10 +18,10 @@ from typing import Any, TextIO
 from ops.core.errors import ConfigError, Refused
 from ops.core.invocation import invocation
 from ops.core.redaction.redact import known
-from ops.core.terminal import layout, live_screen
+from ops.core.terminal import layout, live_screen, style
 from ops.core.terminal.step import undisturbed
 
-CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+CONTROL = style.CONTROL
 
 _COLOUR = re.compile(
     r"\x1b\[[\d;:]*m|\x1b\[\d?K"
@@ -39,10 +39,7 @@ _READER_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.EBADF)  # a pipe
 
 
 def progress(line: str = "", right: str = "") -> None:
-    """Print a line of progress on stderr; `right` stands at the right margin.
-
-    Control characters are escaped, so that text from outside cannot move the terminal's cursor.
-    """
+    """Print a line of progress on stderr; `right` stands at the right margin."""
     line = layout.with_right(invocation.as_typed(line), right, layout.width_of(sys.stderr))
     line = line.translate(CONTROL)
     if live_screen.take_line(line):
@@ -233,10 +230,7 @@ def refuse_unanswerable(what: str, option: str = "--yes") -> None:
 
 
 def _drop_type_ahead() -> None:
-    """Discard earlier input:
-
-    keys pressed while something else ran do not answer the next question.
-    """
+    """Discard earlier input, so that keys pressed before a question do not answer it."""
     if sys.stdin is None or not sys.stdin.isatty():
         return
     import termios

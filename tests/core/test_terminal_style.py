@@ -186,6 +186,12 @@ def test_escapes_from_outside_do_not_reach_the_terminal(monkeypatch: pytest.Monk
     monkeypatch.setattr("sys.stderr", screen)
     ui.progress("✓ \x1b[2Jname")
     assert screen.getvalue() == "\x1b[32m✓\x1b[0m \\x1b[2Jname\n"
+    monkeypatch.setattr("sys.stdout", screen := Screen())
+    ui.print_text("  1  Build it from “\x1b]0;a title\x07”")
+    assert screen.getvalue() == "  1  Build it from “\\x1b]0;a title\\x07”\n"
+    assert "\x1b[2J" not in str(ConfigError("what", "\x1b[2Jwhy").message)
+    activity = Activity("Build it from “\x1b[2J\nsubject”", Screen())
+    assert activity.text == "Build it from “\\x1b[2J subject”"
 
 
 def test_verbatim_text_is_neither_wrapped_nor_coloured(monkeypatch: pytest.MonkeyPatch) -> None:

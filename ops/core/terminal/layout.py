@@ -10,7 +10,15 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ops.core.terminal.style import COMMAND, DURATION, SIGN, is_terminal, painted, wants_colour
+from ops.core.terminal.style import (
+    COMMAND,
+    CONTROL,
+    DURATION,
+    SIGN,
+    is_terminal,
+    painted,
+    wants_colour,
+)
 
 WIDEST = 200
 _NARROWEST = 40
@@ -32,7 +40,11 @@ def width_of(stream: Any) -> int | None:
 
 
 def fitted(text: str, stream: Any) -> str:
-    """The lines of `text` as they are printed on `stream`: wrapped, and in colour."""
+    """The lines of `text` as they are printed on `stream`: wrapped, and in colour.
+
+    Control characters are escaped, so that text from outside cannot move the terminal's cursor.
+    """
+    text = text.translate(CONTROL)
     width, colour = width_of(stream), wants_colour(stream)
     if width is None and not colour:
         return text

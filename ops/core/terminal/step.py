@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from ops.core.terminal.layout import cut, width_of
-from ops.core.terminal.style import is_dumb, is_terminal, styled, wants_colour
+from ops.core.terminal.style import CONTROL, is_dumb, is_terminal, styled, wants_colour
 from ops.core.text import format_duration
 
 HEARTBEAT_S = 30.0
@@ -35,7 +35,8 @@ class Activity:
         heartbeat_s: float = HEARTBEAT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.text, self.stream = text, stream
+        self.text = " ".join(text.translate(CONTROL).split())  # a commit's subject may be in it
+        self.stream = stream
         self._heartbeat_s, self._clock, self._began = heartbeat_s, clock, clock()
         self.draws = is_terminal(stream) and not is_dumb()
         self._over, self._lock, self._drawn = threading.Event(), threading.RLock(), False

@@ -68,6 +68,8 @@ _STYLE_OF_STATE = {
     **dict.fromkeys(("failed", "timed out", "timed_out", "unhealthy", "NOT HEALTHY"), "failed"),
     **dict.fromkeys(("unknown", "UNKNOWN"), "unknown"),
 }
+# for `str.translate`: text from outside cannot move the cursor; tabs and line feeds stay
+CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 SIGN = re.compile(r"^( *)([✓!✗?–↺●·]) (?=\S)")
 _NAME = re.compile(r"\S+(?: \S+)*?(?=  |$)")  # the column after a sign
 _LABEL = re.compile(r"^( *)(error:|why:|next:|cause|next|changed|undo:|note:)(?=\s)")
