@@ -51,6 +51,14 @@ def test_each_value_has_its_origin(configuration: load.Configuration) -> None:
         assert expected in lines
 
 
+def test_an_optional_duration_is_printed_as_one(tmp_path: Path) -> None:
+    """`settle` has no default, and takes 90 as well as 90s."""
+    (tmp_path / "invoke.yaml").write_text(
+        HERE + f"    services: {{b: {{{SERVICE}, settle: 90}}}}\n"
+    )
+    assert show(read(tmp_path), "services.b.settle").text.startswith("90s ")
+
+
 def test_the_text_is_yaml_that_means_the_same(configuration: load.Configuration) -> None:
     """It can be read again: numbers, quotes and sections are right."""
     found = yaml.safe_load(show(configuration).text)

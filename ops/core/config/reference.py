@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
 from ops.core.config import schema
-from ops.core.config.types import PositiveSeconds, Seconds, is_duration
+from ops.core.config.types import is_duration
 from ops.core.text import format_option
 
 
@@ -45,7 +45,7 @@ def _default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
     if value is None or value in ({}, []) or schema.model_in(field.annotation)[0]:
         return ""
-    if field.annotation is float and is_duration(field):
+    if is_duration(field):
         return f"`{format_option(value)}`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
@@ -67,8 +67,6 @@ def _optional(annotation: Any) -> bool:
 
 def _word(annotation: Any) -> str:
     origin, inside = get_origin(annotation), get_args(annotation)
-    if annotation in (Seconds, PositiveSeconds):
-        return "duration"
     if origin is Literal:
         return ", ".join(f"`{each}`" for each in inside)
     if origin in (list, dict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
@@ -127,8 +127,9 @@ Variable = Annotated[
 
 
 def is_duration(field: Any) -> bool:
-    """Whether a field of a model is `Seconds` or `PositiveSeconds`."""
-    return any(each in field.metadata for each in _DURATIONS)
+    """Whether a field of a model is a duration, also one that may be None."""
+    inside = (getattr(each, "__metadata__", ()) for each in get_args(field.annotation))
+    return any(each in part for part in (field.metadata, *inside) for each in _DURATIONS)
 
 
 class Model(BaseModel):
