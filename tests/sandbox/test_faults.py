@@ -277,6 +277,19 @@ def test_what_is_refused_names_what_to_type(new_checkout: Callable[[str], Checko
     assert not any(row["active"] for row in checkout.document("sandbox.faults")["faults"])
 
 
+def test_the_catalog_is_read_without_aws() -> None:
+    """`sandbox.faults` and completion list it without loading boto3 or moto."""
+    heavy = "{'boto3', 'botocore', 'moto', 'psycopg'} & set(sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, ops.sandbox.faults.catalog; print({heavy})"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "set()\n"
+
+
 def test_the_page_names_every_fault() -> None:
     """docs/sandbox.md has a line for each, with what it must be found to be."""
     page = (Path(__file__).parents[2] / "docs/sandbox.md").read_text(encoding="utf-8")

@@ -2,8 +2,8 @@
 
 Emulates the calls that Fargate makes from the task's subnet, by its execution role: ECR's login and
 pulls (layers come from S3), secrets with their KMS keys, the log stream. Differs from Fargate: a
-task definition without an execution role may do everything, and so may an image of another registry
-than the sandbox's.
+task definition without an execution role may do everything, parameters of SSM are never denied,
+every registry is treated like ECR, and an image that names none needs no network and no login.
 """
 
 from __future__ import annotations

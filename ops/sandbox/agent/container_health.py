@@ -3,7 +3,8 @@
 Emulates `CMD` and `CMD-SHELL`, `retries` and `timeout`: so many failures in a row make the
 container UNHEALTHY, one success makes it HEALTHY. Failures within `startPeriod` do not count.
 Differs from ECS: checks run every `Timing.health_interval`, as a process (or container) of their
-own from the same image; a HEALTHCHECK of the image is ignored, as in ECS.
+own from the same image, and `startPeriod` is at most `Timing.grace`. A HEALTHCHECK of the image is
+ignored, as in ECS.
 """
 
 from __future__ import annotations

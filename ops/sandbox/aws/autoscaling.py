@@ -3,8 +3,8 @@
 Emulates what changes a service's desired count: a count beyond the scalable target's limits is set
 to the limit, a scheduled action `at(TIME)` sets the limits when its time has come, and each change
 is a scaling activity (DescribeScalingActivities, which moto lacks). Differs from AWS: `cron` and
-`rate` schedules, scaling policies and suspended states are stored and otherwise ignored, and a
-change takes effect at the scheduler's next tick.
+`rate` schedules, time zones, scaling policies and suspended states are stored and otherwise
+ignored, and a change takes effect at the scheduler's next tick.
 """
 
 from __future__ import annotations

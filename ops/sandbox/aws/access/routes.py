@@ -4,8 +4,9 @@ Emulates egress rules of the task's security groups, interface endpoints with pr
 security groups, gateway endpoints of S3, and the default route: an internet gateway needs a public
 address, a NAT gateway must be available. Differs from AWS: network ACLs, IPv6, prefix lists in
 egress rules, transit gateways, peerings and firewalls are ignored (a default route to one of these
-leads out), all of a service's subnets are treated like the first one, and an unknown subnet and the
-account's default VPC, to which moto gives no gateway, reach everything.
+leads out), an egress rule counts for AWS's addresses only if it is for 0.0.0.0/0, all of a
+service's subnets are treated like the first one, and an unknown subnet and the account's default
+VPC, to which moto gives no gateway, reach everything.
 """
 
 from __future__ import annotations
