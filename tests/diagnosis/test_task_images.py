@@ -88,6 +88,13 @@ def test_an_image_that_was_there(text: str, before: Any) -> None:
         assert any("expire" in each.text for each in finding.evidence) == (policy == EXPIRE)
 
 
+def test_a_lifecycle_policy_that_could_not_be_read_is_not_taken_for_none() -> None:
+    found = find(ran_before(ecr(failing(NOT_FOUND), None, lifecycle=None)))
+    [root] = found.roots
+    assert "or a lifecycle policy expired it" in root.candidate.finding.summary
+    assert "could not be read" in root.candidate.because
+
+
 def test_an_image_in_ecr_is_not_missing() -> None:
     documents = ecr(failing(NOT_FOUND), {"imageDigest": "sha256:1"})
     assert causes(find(documents)) == []

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from ops.aws.cloudwatch import logs
-from ops.core.parallel import AT_ONCE, Call, run_calls
 from ops.diagnosis.collectors.registry import Reader, collector
 from ops.diagnosis.rules.database.texts import LOG_PATTERN, problem_of
 from ops.postgres import access, activity
@@ -112,11 +111,9 @@ def logs_of_database(reader: Reader) -> Any:
         for name, service in reader.environment.services.items()
         if service.log_group and reader.environment.database is not None
     }
-    calls = [Call(partial(_lines, reader, group, now), group) for group in groups.values()]
-    found = run_calls(calls, AT_ONCE)
-    return {
-        name: lines for name, lines in zip(groups, found, strict=True) if isinstance(lines, list)
-    }
+    return reader.read_each(
+        {name: partial(_lines, reader, group, now) for name, group in groups.items()}
+    )
 
 
 def _lines(reader: Reader, group: str, now: float) -> list[dict[str, Any]]:

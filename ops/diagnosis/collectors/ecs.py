@@ -7,8 +7,6 @@ from functools import partial
 from typing import Any
 
 from ops.aws.facts import TaskDefinitionArn
-from ops.core.findings import Unknown
-from ops.core.parallel import AT_ONCE, Call, run_calls
 from ops.diagnosis import stop_history
 from ops.diagnosis.collectors.registry import Reader, as_json, collector
 
@@ -65,18 +63,10 @@ def task_definitions(reader: Reader) -> Any:
     """`family:revision` → the revision, of deployments, stopped tasks and the last good release."""
     client = reader.client("ecs")
     labels = dict.fromkeys(TaskDefinitionArn(each).label for each in _revisions(reader))
-    answers = run_calls(
-        [
-            Call(partial(client.describe_task_definition, taskDefinition=label), f"read {label}")
-            for label in labels
-        ],
-        AT_ONCE,
+    answers = reader.read_each(
+        {label: partial(client.describe_task_definition, taskDefinition=label) for label in labels}
     )
-    return {
-        label: {"taskDefinition": answer["taskDefinition"]}
-        for label, answer in zip(labels, answers, strict=True)
-        if answer and not isinstance(answer, Unknown)
-    }
+    return {label: {"taskDefinition": each["taskDefinition"]} for label, each in answers.items()}
 
 
 def _revisions(reader: Reader) -> Iterator[str]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops.aws.ecs_task_state import task_state
 from ops.aws.facts import TaskState
-from ops.core.findings import Unknown, as_document
-from ops.core.parallel import AT_ONCE, Call, run_calls
+from ops.core.findings import as_document
 from ops.diagnosis.collectors.registry import Reader, collector
 from ops.ecs.observer import EcsObserver
 from ops.health import sweep as health_sweep
@@ -72,17 +71,11 @@ def logs_of_stopped(reader: Reader) -> Any:
 
 
 def _logs(reader: Reader, service: Service, tasks: list[TaskState]) -> dict[str, Any]:
-    """Task id → its last log lines; without those that could not be read."""
+    """Task id → its last log lines."""
     observer = EcsObserver(
         reader.cloud, reader.environment.cluster, service.ecs_service, service.container
     )
-    calls = [Call(partial(observer.log, task), f"log of {task.id}") for task in tasks]
-    lines = run_calls(calls, AT_ONCE)
-    return {
-        task.id: list(each)
-        for task, each in zip(tasks, lines, strict=True)
-        if each is not None and not isinstance(each, Unknown)
-    }
+    return reader.read_each({task.id: partial(observer.log, task) for task in tasks})
 
 
 def _to_explain(tasks: tuple[TaskState, ...]) -> Iterator[TaskState]:

@@ -10,8 +10,6 @@ from typing import Any
 from ops.aws import ecr
 from ops.aws.facts import Repository, TaskDefinitionArn
 from ops.core.errors import OpsError
-from ops.core.findings import Unknown
-from ops.core.parallel import AT_ONCE, Call, run_calls
 from ops.diagnosis.collectors.registry import Reader, collector
 from ops.tools import registry
 
@@ -30,32 +28,32 @@ def images(reader: Reader) -> Any:
     Only of services that are not steady, and only images of an ECR registry.
     """
     named = sorted(set(_images(reader)))
-    calls: list[Call[dict[str, Any] | Unknown | None]] = [
-        Call(partial(_image, reader, each), f"read {each}") for each in named
-    ]
-    found = zip(named, run_calls(calls, AT_ONCE), strict=True)
-    return {image: each for image, each in found if each and not isinstance(each, Unknown)}
+    return reader.read_each({each: partial(_image, reader, each) for each in named})
 
 
 def unsteady(service: Mapping[str, Any] | None) -> bool:
     """Whether a service lacks tasks, or its newest deployment is not completed."""
     if not service or service.get("status") == "INACTIVE":
         return False
-    newest: Mapping[str, Any] = next(
-        (each for each in service["deployments"] if each["status"] == "PRIMARY"), {}
-    )
+    newest = _newest(service)
     return bool(
         service["runningCount"] < service["desiredCount"]
         or newest.get("rolloutState") in ("IN_PROGRESS", "FAILED")
     )
 
 
+def _newest(service: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The newest deployment; empty for a service of another deployment controller than ECS."""
+    found = (each for each in service["deployments"] if each["status"] == "PRIMARY")
+    return next(found, {})
+
+
 def newest_definitions(reader: Reader) -> Iterator[dict[str, Any]]:
     """The newest deployment's task definition of every service that is not steady."""
     definitions = reader.content("ecs/task-definitions")
     for service in reader.content("ecs/services").values():
-        if unsteady(service):
-            label = TaskDefinitionArn(service["deployments"][0]["taskDefinition"]).label
+        if unsteady(service) and (newest := _newest(service)):
+            label = TaskDefinitionArn(newest["taskDefinition"]).label
             if label in definitions:
                 yield definitions[label]["taskDefinition"]
 
@@ -113,14 +111,15 @@ def _detail(client: Any, name: str, tag: str, digest: str, owner: dict[str, str]
     return answer["imageDetails"][0]
 
 
-def _policy(client: Any, kind: str, name: str, owner: dict[str, str]) -> str:
-    """The text of a policy of a repository; "" if there is none, or it may not be read."""
+def _policy(client: Any, kind: str, name: str, owner: dict[str, str]) -> str | None:
+    """The text of a policy of a repository; "" without one, None if it could not be read."""
     from botocore.exceptions import ClientError
 
     try:
         answer = getattr(client, f"get_{kind}")(repositoryName=name, **owner)
-    except ClientError:
-        return ""
+    except ClientError as error:
+        missing = error.response["Error"]["Code"].endswith("PolicyNotFoundException")
+        return "" if missing else None
     return str(answer.get("lifecyclePolicyText") or answer.get("policyText") or "")
 
 

@@ -15,19 +15,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from ops.aws.errors import translate_error
 from ops.aws.session import AwsSession
 from ops.core.errors import OpsError
-from ops.core.findings import Unknown
-from ops.core.parallel import NotRead, unknown
+from ops.core.findings import Denial, Unknown
+from ops.core.parallel import AT_ONCE, Call, NotRead, run_calls, unknown
 from ops.core.redaction.redact import known, redact
 from ops.diagnosis.model import Document
 from ops.health.inputs import Memo
 from ops.platform import Platform
 
 Collect = Callable[["Reader"], Any]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,32 @@ class Reader:
         """The content of a document; raises NotRead if it could not be read."""
         found = self.document(key)
         if found.unknown:
-            raise NotRead(key, Unknown(found.unknown))
+            denied = Denial("the caller", found.denied) if found.denied else None
+            raise NotRead(key, Unknown(found.unknown, denied))
         return found.content
+
+    def read_each(self, calls: Mapping[str, Callable[[], T | None]]) -> dict[str, T]:
+        """Name → result of each call, without results of None and calls that failed.
+
+        Calls run concurrently. Raises NotRead if all of them failed.
+        """
+        named = [
+            Call(partial(self._translated, *each), f"read {each[0]}") for each in calls.items()
+        ]
+        finished = run_calls(named, AT_ONCE)
+        results = dict(zip(calls, finished, strict=True))
+        failed = {name: each for name, each in results.items() if isinstance(each, Unknown)}
+        if failed and len(failed) == len(results):
+            raise NotRead(*next(iter(failed.items())))
+        return {
+            name: each
+            for name, each in results.items()
+            if each is not None and not isinstance(each, Unknown)
+        }
+
+    def _translated(self, name: str, call: Callable[[], T]) -> T:
+        with self.cloud.translated(name):
+            return call()
 
     def _read(self, each: _Collector) -> Document:
         from botocore.exceptions import BotoCoreError, ClientError

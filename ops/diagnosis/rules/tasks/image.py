@@ -83,18 +83,13 @@ def image_deleted(incident: Incident) -> Iterator[Candidate]:
 def _removed(incident: Incident, expires: bool) -> Iterator[Candidate]:
     for service, image, known, stops in _missing(incident):
         earlier = _earlier(incident, service, image, known)
-        rules = _expiry_rules(known.get("lifecycle", ""))
+        lifecycle = known.get("lifecycle", "")
+        rules = _expiry_rules(lifecycle or "")
         if not earlier or bool(rules) is not expires:
             continue
         name = f"{known['name']}:{known['tag']}"
-        how = "a lifecycle policy expired it" if expires else "it was deleted"
-        because = (
-            "the image ran before, so it had been pushed; the policy of its repository "
-            "expires images"
-            if expires
-            else "the image ran before, so it had been pushed; its repository has no "
-            "lifecycle policy that expires images"
-        )
+        how, why = _removal(lifecycle, expires)
+        because = f"the image ran before, so it had been pushed; {why}"
         policy = tuple(
             evidence(f"GetLifecyclePolicy {known['name']}", json.dumps(each)) for each in rules
         )
@@ -109,6 +104,18 @@ def _removed(incident: Incident, expires: bool) -> Iterator[Candidate]:
             service.name,
             because,
         )
+
+
+def _removal(lifecycle: str | None, expires: bool) -> tuple[str, str]:
+    """How an image was probably removed, and why; `lifecycle` is None if it could not be read."""
+    if expires:
+        return "a lifecycle policy expired it", "the policy of its repository expires images"
+    if lifecycle is None:
+        return (
+            "it was deleted, or a lifecycle policy expired it",
+            "the lifecycle policy of its repository could not be read",
+        )
+    return "it was deleted", "its repository has no lifecycle policy that expires images"
 
 
 @cause(
