@@ -49,6 +49,15 @@ def test_a_bake_is_no_finding_however_long_it_takes() -> None:
     assert causes(found) == [] and "bakes" in found.rollouts[0]
 
 
+def test_the_summary_of_a_stopped_task_names_its_service() -> None:
+    documents = rolling(failedTasks=1)
+    for summary in ("task 1a2b: out of memory", "backend: task 1a2b: out of memory"):
+        finding = as_document(Finding("out_of_memory", summary, "certain"))
+        documents["sweep"]["checks"] = [CHECK | {"finding": finding}]
+        [root] = find(documents).roots
+        assert root.candidate.finding.summary == "backend: task 1a2b: out of memory"
+
+
 LOCK = {
     "name": "backend",
     "owner": "ada",

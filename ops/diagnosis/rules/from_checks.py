@@ -39,6 +39,8 @@ def _findings(incident: Incident) -> Iterator[Candidate]:
         finding = check.finding
         if not finding.evidence:
             finding = replace(finding, evidence=(Evidence(check.label, check.detail),))
+        if check.service not in finding.summary:  # the check's own label names it
+            finding = replace(finding, summary=f"{check.service}: {finding.summary}")
         yield Candidate(finding, check.service, f"the check {check.label} found it")
 
 
