@@ -15,7 +15,7 @@ from ops.core import ui
 from ops.core.errors import Cancelled, ConfigError, Interrupted
 from ops.core.keys import Wait, quit_key
 from ops.core.terminal import layout
-from ops.core.terminal.live_screen import Line, LiveScreen, can_redraw
+from ops.core.terminal.live_screen import Line, LiveScreen, NoScreen, can_redraw, cut_line
 from ops.core.text import format_age, format_count
 from ops.ecs import display
 from ops.health import history, render
@@ -92,7 +92,7 @@ def _choose_output(report: _WatchReport, platform: Platform, pause_s: float) -> 
     return HealthTable(sys.stderr, pause_s) if can_redraw(sys.stderr) else _PlainOutput(platform)
 
 
-class _JsonOutput:
+class _JsonOutput(NoScreen):
     """Write one JSON document per line, one for each sweep."""
 
     def __init__(self, stream: Any) -> None:
@@ -101,16 +101,8 @@ class _JsonOutput:
     def __call__(self, sweep: Sweep) -> None:
         ui.write_document(self.stream, as_document(sweep))
 
-    def pause(self) -> None:
-        """Do nothing, as in `resume`: the terminal is as it was."""
 
-    resume = pause
-
-    def close(self) -> None:
-        """Do nothing: no resource is open."""
-
-
-class _PlainOutput:
+class _PlainOutput(NoScreen):
     """Print the first sweep in full, then a line for each sweep and each change."""
 
     def __init__(self, platform: Platform) -> None:
@@ -124,14 +116,6 @@ class _PlainOutput:
                 print(f"{sweep.at[11:19]}  {render.change_line(change)}", flush=True)
             print(f"{sweep.at[11:19]}  {render.verdict(sweep)}", flush=True)
         self.first = False
-
-    def pause(self) -> None:
-        """Do nothing, as in `resume`: the terminal is as it was."""
-
-    resume = pause
-
-    def close(self) -> None:
-        """Do nothing: no resource is open."""
 
 
 @dataclass(frozen=True)
@@ -212,14 +196,7 @@ def health_lines(sweep: Sweep, changes: Sequence[str], width: int, height: int) 
                 (f"{'':<{_GAP}}{detail}", "" if row.status in _LOUD else "dim"),
             )
         )
-    return [_cut_line(line, width) for line in found[:height]]
-
-
-def _cut_line(line: Line, width: int) -> Line:
-    found: list[tuple[str, str]] = []
-    for text, style in line:
-        found.append((text[: max(width - sum(len(each) for each, _ in found), 0)], style))
-    return tuple(found)
+    return [cut_line(line, width) for line in found[:height]]
 
 
 def fit_to_height(

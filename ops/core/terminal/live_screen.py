@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any, TextIO
 
-from ops.core.terminal.layout import fitted
+from ops.core.terminal.layout import cut, fitted
 from ops.core.terminal.step import undisturbed
 from ops.core.terminal.style import RICH_STYLES, is_dumb, is_terminal, painted
 
@@ -21,6 +21,17 @@ _REDRAWS_A_SECOND = 4
 _MAX_RECENT = 60
 _recent: deque[str] = deque(maxlen=_MAX_RECENT)
 _screens: list[LiveScreen] = []
+
+
+def cut_line(line: Line, width: int) -> Line:
+    """The line in at most `width` characters; an ellipsis marks what was cut."""
+    found: list[tuple[str, str]] = []
+    for text, style in line:
+        if width <= 0:
+            break
+        found.append((cut(text, width), style))
+        width -= len(text)
+    return tuple(found)
 
 
 def can_redraw(stream: TextIO) -> bool:
@@ -40,6 +51,19 @@ def take_line(line: str) -> bool:
         return False
     _screens[-1].collected.append(line)
     return True
+
+
+class NoScreen:
+    """An output that is printed, where another one has a screen: the terminal stays as it is."""
+
+    def pause(self) -> None:
+        """Do nothing."""
+
+    def resume(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing: no resource is open."""
 
 
 class LiveScreen:

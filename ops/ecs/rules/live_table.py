@@ -15,7 +15,7 @@ from ops.aws.facts import Alarm, Event, ServiceState, Target, TaskState, target_
 from ops.core import ui
 from ops.core.terminal import layout
 from ops.core.terminal.layout import cut
-from ops.core.terminal.live_screen import PAINTED, Line
+from ops.core.terminal.live_screen import PAINTED, Line, cut_line
 from ops.core.text import format_age, format_duration
 from ops.ecs.rules.live_events import fold_events
 
@@ -98,16 +98,8 @@ def lines(live: LiveState, width: int, height: int) -> list[Line]:
 
 def _fit(line: Line, width: int) -> Line:
     """Cut a line to the width, without control characters."""
-    found, left = [], width
-    for raw, style in line:
-        text = ui.plain(" ".join(raw.splitlines()))
-        if left <= 0:
-            break
-        if len(text) > left:
-            text = cut(text, left)
-        found.append((text, style))
-        left -= len(text)
-    return tuple(found)
+    plain = ((ui.plain(" ".join(text.splitlines())), style) for text, style in line)
+    return cut_line(tuple(plain), width)
 
 
 def _title(live: LiveState, width: int) -> Line:

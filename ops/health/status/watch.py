@@ -11,7 +11,7 @@ from ops.core import ui
 from ops.core.errors import Interrupted
 from ops.core.keys import Wait, quit_key
 from ops.core.terminal import layout
-from ops.core.terminal.live_screen import Line, LiveScreen, can_redraw
+from ops.core.terminal.live_screen import Line, LiveScreen, NoScreen, can_redraw
 from ops.core.text import format_age
 from ops.health.status.model import ServiceScreen
 from ops.health.status.render import BAD, DIM, GOOD, PLAIN, WAITING, WIDTH, as_text, lines
@@ -56,7 +56,7 @@ def _repeat(read: Callable[[], ServiceScreen], output: Any, pause_s: float, wait
             return screen.exit_code
 
 
-class _Documents:
+class _Documents(NoScreen):
     """One JSON document a line, one for each read."""
 
     def __init__(self, stream: Any) -> None:
@@ -65,16 +65,8 @@ class _Documents:
     def show(self, screen: ServiceScreen) -> None:
         ui.write_document(self.stream, screen.document)
 
-    def pause(self) -> None:
-        """Do nothing, as in `resume`: the terminal is as it was."""
 
-    resume = pause
-
-    def close(self) -> None:
-        """Do nothing: no resource is open."""
-
-
-class _ChangedLines:
+class _ChangedLines(NoScreen):
     """The whole screen first, then each line that changed in more than an age, with its time."""
 
     def __init__(self) -> None:
@@ -89,14 +81,6 @@ class _ChangedLines:
                 if _without_ages(line) not in self.printed:
                     ui.print_text(f"{screen.at:%H:%M:%S}  {line.strip()}")
         self.printed = {_without_ages(line) for line in text}
-
-    def pause(self) -> None:
-        """Do nothing, as in `resume`: the terminal is as it was."""
-
-    resume = pause
-
-    def close(self) -> None:
-        """Do nothing: no resource is open."""
 
 
 def _without_ages(line: str) -> str:
