@@ -14,7 +14,7 @@ from typing import Any
 from ops.aws import session
 from ops.aws.facts import Event, ServiceState, Target, TaskState
 from ops.core.findings import Finding
-from ops.ecs.watch import NO_OPTIONS, NO_TRAFFIC, TrafficState, WatchOptions
+from ops.ecs.model import NO_OPTIONS, NO_TRAFFIC, TrafficState, WatchOptions
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 ARN = "arn:aws:ecs:us-east-1:123456789012"

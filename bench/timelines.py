@@ -22,6 +22,7 @@ import yaml
 
 from bench.recording import Clock, Notes, Recording
 from ops.ecs import watch
+from ops.ecs.model import WatchOptions, WatchResult
 
 FOLDER = Path(__file__).parent / "timelines"
 
@@ -61,7 +62,7 @@ def watched(
     bounded: bool = False,
     settle_s: float | None = None,
     notes: Notes | None = None,
-) -> tuple[watch.WatchResult, Notes]:
+) -> tuple[WatchResult, Notes]:
     """The real watch over a recording."""
     clock, notes = recording.clock, notes or Notes(recording.clock)
     observer = watch.EcsObserver(recording.cloud(), "cluster", "backend", "backend")
@@ -71,7 +72,7 @@ def watched(
         "follow": follow,
         "timeout_includes_bake": bounded,
         "settle_s": settle_s,
-        "options": watch.WatchOptions("backend"),
+        "options": WatchOptions("backend"),
     }
     outcome = watch.watch(
         observer, "ecs-svc/new", display=notes, clock=clock, sleep=clock.sleep, **settings

@@ -15,6 +15,7 @@ from ops.core.errors import Interrupted, OpsError, Refused
 from ops.core.findings import Finding, Verdict
 from ops.core.terminal.step import undisturbed
 from ops.ecs import watch
+from ops.ecs.model import Display, WatchOptions, WatchResult
 from ops.health.before_after import BeforeAfter
 from ops.http.facts import Answer
 from ops.platform import Platform
@@ -72,7 +73,7 @@ class DeployContext:
     name: str
     facts: ReleaseFacts
     request: DeployRequest
-    make_display: Callable[[], watch.Display]
+    make_display: Callable[[], Display]
     journal: Journal = field(default_factory=lambda: Journal(ui.progress))
     earlier: ReleaseRecord | None = None
     preflight: tuple[Item, ...] = ()
@@ -85,9 +86,9 @@ class DeployContext:
     digest: str | None = None
     revision: TaskDefinition | None = None
     deployment: str | None = None
-    watch_result: watch.WatchResult | None = None
+    watch_result: WatchResult | None = None
     rollback: Rollback | None = None
-    rollback_result: watch.WatchResult | None = None
+    rollback_result: WatchResult | None = None
     answers_after: tuple[Answer, ...] | None = None
     edge_proofs: Mapping[str, EdgeProof] | None = None  # by path; None if not compared
     invalidation_error: OpsError | None = None
@@ -147,11 +148,11 @@ class DeployContext:
         settle_s: float | None = None,
         detach: tuple[str, ...] = (),
         interrupt: str = "stop",
-    ) -> watch.WatchResult:
+    ) -> WatchResult:
         """Watch `deployment` to its verdict; see `ops.ecs.watch.watch` for the options.
 
         `settle_s`: default as configured for the service. `detach` and `interrupt`: what `q` and
-        Ctrl-C mean (`ops.ecs.watch.WatchOptions`).
+        Ctrl-C mean (`ops.ecs.model.WatchOptions`).
         """
         with undisturbed():
             return watch.watch(
@@ -164,7 +165,7 @@ class DeployContext:
                 leave_to_circuit_breaker=leave_to_circuit_breaker,
                 timeout_includes_bake=timeout_includes_bake,
                 settle_s=self.service.settle if settle_s is None else settle_s,
-                options=watch.WatchOptions(
+                options=WatchOptions(
                     self.name,
                     detach,
                     interrupt,

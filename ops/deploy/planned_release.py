@@ -16,7 +16,7 @@ from ops.deploy.context import DeployContext, DeployRequest
 from ops.deploy.result import DeployResult, refusing
 from ops.deploy.rules.schema_order import SCHEMA
 from ops.deploy.run import run, service_changed
-from ops.ecs import watch
+from ops.ecs.model import Display
 from ops.health.before_after import BeforeAfter
 from ops.platform import Platform
 from ops.preflight import report
@@ -46,7 +46,7 @@ class PlannedRelease(ABC):
     platform: Platform
     name: str
     request: DeployRequest
-    make_display: Callable[[], watch.Display]
+    make_display: Callable[[], Display]
     _planned: _Planned | None = field(default=None, init=False)
 
     @abstractmethod

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ops.aws.facts import ServiceState, Target
+from ops.ecs.model import WatchResult
 from ops.ecs.rules.count import decide_count
 from ops.ecs.rules.verdict import Decision
-from ops.ecs.watch import DeploymentWatch, WatchResult
+from ops.ecs.watch import DeploymentWatch
 
 
 @dataclass

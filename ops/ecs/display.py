@@ -3,7 +3,7 @@
 Everything goes to stderr.
 
 Text from outside (events, logs, reasons) is escaped and never interpreted as markup. Both displays
-implement `ops.ecs.watch.Display`. They start drawing at the first answer, and restore the terminal
+implement `ops.ecs.model.Display`. They start drawing at the first answer, and restore the terminal
 in `close`, which may be called at any time and more than once.
 """
 
@@ -26,8 +26,8 @@ from ops.core import ui
 from ops.core.findings import Finding
 from ops.core.invocation import invocation
 from ops.core.text import short_ids
+from ops.ecs.model import NO_OPTIONS, NO_TRAFFIC, TrafficState, WatchOptions
 from ops.ecs.rules.live_events import event_text
-from ops.ecs.watch import NO_OPTIONS, NO_TRAFFIC, TrafficState, WatchOptions
 
 
 def clean(text: str) -> str:

@@ -16,8 +16,8 @@ from ops.core.parallel import BackgroundCall, try_call
 from ops.core.terminal import layout
 from ops.core.terminal.live_screen import Line, LiveScreen, recent_lines
 from ops.ecs.display import PlainDisplay, clean, finding_lines
+from ops.ecs.model import NO_OPTIONS, NO_TRAFFIC, TrafficState, WatchOptions
 from ops.ecs.rules.live_table import LiveState, lines
-from ops.ecs.watch import NO_OPTIONS, NO_TRAFFIC, TrafficState, WatchOptions
 
 _DETACH_AFTER_S = 5.0  # of the notice that says what it means
 _MAX_EVENTS = 40

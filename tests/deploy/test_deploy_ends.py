@@ -35,7 +35,7 @@ from ops.deploy.rules.steps import (
     WatchDeployment,
 )
 from ops.ecs import live_display
-from ops.ecs.watch import WatchResult
+from ops.ecs.model import WatchResult
 from ops.health.before_after import BeforeAfter
 from ops.platform import Platform
 from ops.state import lock, lock_admin, records

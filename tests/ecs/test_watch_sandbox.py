@@ -8,6 +8,7 @@ from bench.recording import Notes
 from ops.aws import session
 from ops.core.findings import Verdict
 from ops.ecs import watch
+from ops.ecs.model import WatchOptions
 from ops.sandbox.contracts import REGION
 from tests.sandbox.aws_platform import CRASH, agent_at_work
 from tests.waiting import until
@@ -43,7 +44,7 @@ def watched(platform, deployment, **options):
             "timeout_s": 60,
             "poll_s": 0.5,
             "display": notes,
-            "options": watch.WatchOptions("web"),
+            "options": WatchOptions("web"),
             **options,
         },
     )

@@ -19,6 +19,7 @@ from ops.core.text import format_count, format_duration
 from ops.deploy import verify
 from ops.deploy.rules.in_flight import in_flight, rolls_back
 from ops.ecs import watch
+from ops.ecs.model import Display, WatchOptions, WatchResult
 from ops.health.rules import endpoints as health_endpoints
 from ops.platform import Platform
 from ops.state import records
@@ -95,7 +96,7 @@ class AttachResult:
 def attach(
     platform: Platform,
     name: str,
-    display: watch.Display,
+    display: Display,
     *,
     timeout_s: float | None = None,
     follow: bool = False,
@@ -139,7 +140,7 @@ def attach(
             leave_to_circuit_breaker=True,
             timeout_includes_bake=timeout_s is not None,
             settle_s=service.settle,
-            options=watch.WatchOptions(
+            options=WatchOptions(
                 name,
                 (
                     "the deployment goes on in ECS; this watch changes nothing",
@@ -167,7 +168,7 @@ def _verified(
     platform: Platform,
     name: str,
     result: AttachResult,
-    ended: watch.WatchResult,
+    ended: WatchResult,
     before: ServiceState,
 ) -> AttachResult:
     """The result of the watch, with the endpoints probed after a success."""

@@ -16,7 +16,7 @@ from ops.deploy.deploy import PlannedDeploy
 from ops.deploy.result import DeployResult
 from ops.deploy.rules.plan import start_only
 from ops.deploy.rules.restart import plan_restart
-from ops.ecs import watch
+from ops.ecs.model import Display
 from ops.platform import Platform
 from ops.preflight.facts import ReleaseFacts
 
@@ -61,7 +61,7 @@ def plan(
     platform: Platform,
     name: str,
     request: DeployRequest,
-    make_display: Callable[[], watch.Display],
+    make_display: Callable[[], Display],
 ) -> PlannedRestart:
     """The restart of the tag that the service runs. Raises Refused if there is none."""
     cluster, service = platform.settings.environment.cluster, platform.settings.service(name)

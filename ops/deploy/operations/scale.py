@@ -21,6 +21,7 @@ from ops.deploy.context import DeployRequest, RolloutFailed
 from ops.deploy.rules.scale import ScaleFacts, SetDesiredCount, WatchCount, plan_scale
 from ops.ecs import watch
 from ops.ecs.count_watch import CountWatch
+from ops.ecs.model import Display, WatchOptions, WatchResult
 from ops.platform import Platform
 from ops.state import lock
 from ops.terraform import files
@@ -90,7 +91,7 @@ class PlannedScale:
     name: str
     count: int
     request: DeployRequest
-    make_display: Callable[[], watch.Display]
+    make_display: Callable[[], Display]
     _planned: Plan | None = field(default=None, init=False)
 
     def preview(self) -> Plan:
@@ -165,8 +166,8 @@ class _ScaleRun:
     planned: PlannedScale
     plan: Plan
     journal: Journal = field(default_factory=lambda: Journal(ui.progress))
-    result: watch.WatchResult | None = None
-    rollback: watch.WatchResult | None = None
+    result: WatchResult | None = None
+    rollback: WatchResult | None = None
     earlier_stops: frozenset[str] = frozenset()
 
     @property
@@ -293,7 +294,7 @@ class _ScaleRun:
         timeout_s: float | None,
         before: int,
         detach: tuple[str, ...] = (),
-    ) -> watch.WatchResult:
+    ) -> WatchResult:
         """Watch until `count` tasks run; tasks that were added must also settle."""
         environment = self.platform.settings.environment
         settle_s = self.platform.settings.service(self.planned.name).settle
@@ -309,9 +310,7 @@ class _ScaleRun:
             leave_to_circuit_breaker=False,
             timeout_includes_bake=False,
             settle_s=settle_s if count > before else 0.0,
-            options=watch.WatchOptions(
-                self.planned.name, detach, "set it back" if detach else "stop"
-            ),
+            options=WatchOptions(self.planned.name, detach, "set it back" if detach else "stop"),
             count=count,
             lowers=count < before,
             earlier_stops=self.earlier_stops,
