@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
