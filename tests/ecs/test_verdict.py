@@ -192,6 +192,31 @@ def test_stopped_tasks_end_a_roll_out_without_a_breaker(stopped, verdict):
     assert story(started, stopped=stopped).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("reason", "code", "words"),
+    [
+        ("Your Spot Task was interrupted.", "SpotInterruption", "Fargate Spot took"),
+        ("", "SpotInterruption", "Fargate Spot took"),
+        ("Capacity is unavailable at this time.", "TaskFailedToStart", "no capacity"),
+    ],
+)
+def test_lack_of_capacity_is_waited_for(reason, code, words):
+    """However often: the earlier revision would be placed on the same capacity."""
+    stopped = [
+        task(f"{number}", reason, code=code, created=5 + 60 * number, stopped=60 * (number + 1))
+        for number in range(4)
+    ]
+    decision = story(started, stopped=stopped)
+    assert (decision.verdict, decision.phase) == (None, "waiting for capacity")
+    assert words in decision.why
+    late = story(*[started] * 3, stopped=stopped, timeout=8.0)
+    assert late.verdict is Verdict.TIMED_OUT
+    assert "waiting for capacity" in late.why
+    assert words in late.why
+    both = [*stopped, crashed("a"), crashed("b")]
+    assert story(started, stopped=both).verdict is Verdict.FAILED
+
+
 def test_patience_leaves_failing_tasks_to_a_breaker_that_rolls_back():
     """Only where there is one: without it nothing would ever end."""
     both = [crashed("a"), crashed("b")]
@@ -312,6 +337,7 @@ def test_a_rollback_by_alarms_is_expected_like_one_by_the_breaker():
         (10, [crashed("new", exit_code=0)], Verdict.FAILED),
         (40, [crashed("early")], Verdict.SUCCEEDED),
         (40, [task("new", "Task stopped by user")], Verdict.SUCCEEDED),
+        (40, [task("new", "Your Spot Task was interrupted.")], Verdict.SUCCEEDED),
     ],
 )
 def test_tasks_that_nothing_checks_must_last(at, stopped, verdict):

@@ -186,7 +186,8 @@ def decide(
         observation, deployment_id, timeout_s, timeout_includes_bake=timeout_includes_bake
     )
     if decision.verdict is None and observation.at >= limit:
-        why = f"{limit:g} s passed: {decision.phase}; {_counts(observation, deployment_id)}"
+        phase = f"{decision.phase} ({decision.why})" if decision.why else decision.phase
+        why = f"{limit:g} s passed: {phase}; {_counts(observation, deployment_id)}"
         return Decision(Verdict.TIMED_OUT, decision.phase, why, baking(observation, deployment_id))
     return decision
 
@@ -368,8 +369,11 @@ def _in_progress_decision(
         return Decision(Verdict.FAILED, "failed", doom)
     if doom:
         return Decision(None, "failing, ECS will roll back", doom)
-    if any(find_cause(task, observation.container).failure for task in observation.stopped):
+    causes = [find_cause(task, observation.container) for task in observation.stopped]
+    if any(_blames_revision(cause) for cause in causes):
         return Decision(None, "a task stopped, retried")
+    if ours.running < ours.desired and (lacking := [each for each in causes if each.failure]):
+        return Decision(None, "waiting for capacity", lacking[-1].reason.says)
     if ours.running < ours.desired or ours.pending:
         return Decision(None, "starting tasks")
     if baking(observation, ours.id):
@@ -411,7 +415,7 @@ def settle(settling: Settling, observation: Observation, settle_s: float) -> Dec
         key=lambda task: task.stopped_at.timestamp() if task.stopped_at else 0.0,
     ):
         why = find_cause(task, observation.container)
-        if task.arn not in settling.stopped and why.failure:
+        if task.arn not in settling.stopped and _blames_revision(why):
             why_failed = (
                 f"task {task.id} stopped within {settle_s:g} s of the completed rollout: "
                 f"{_words(why)}"
@@ -434,7 +438,7 @@ def same_tasks(settling: Settling, running: frozenset[str], desired: int) -> boo
 def failure_reason(observation: Observation) -> str:
     """Why the rollout fails, or an empty string.
 
-    A final cause, or the second stop with the same cause.
+    A final cause, or the second stop with the same cause; stops for lack of capacity never are.
     """
     seen: defaultdict[tuple[str, str, int | None], list[TaskState]] = defaultdict(list)
     for task in sorted(
@@ -442,7 +446,7 @@ def failure_reason(observation: Observation) -> str:
         key=lambda task: task.stopped_at.timestamp() if task.stopped_at else 0.0,
     ):
         why = find_cause(task, observation.container)
-        if not why.failure:
+        if not _blames_revision(why):
             continue
         if why.kind == "final":
             return f"task {task.id} stopped, and a retry can't help: {_words(why)}"
@@ -450,6 +454,11 @@ def failure_reason(observation: Observation) -> str:
             return f"task {task.id} is the second to stop with the same cause: {_words(why)}"
         seen[why.key].append(task)
     return ""
+
+
+def _blames_revision(why: StopCause) -> bool:
+    """Whether a stop may be the revision's fault, so that an earlier one would not meet it."""
+    return why.failure and not why.reason.capacity
 
 
 def _is_repeat(why: StopCause, earlier: TaskState, task: TaskState) -> bool:

@@ -77,6 +77,7 @@ CAPACITY = (
         finding="capacity",
         says="AWS had no capacity, or failed inside",
         fix=(STATUS,),
+        capacity=True,
     ),
     StopReason(
         "ECS-TASKDEF",

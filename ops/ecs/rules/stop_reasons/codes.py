@@ -15,6 +15,7 @@ STOP_CODES = (
         finding="spot_interrupted",
         says="Fargate Spot took the capacity back",
         fix=(STATUS,),
+        capacity=True,
     ),
     StopReason(
         "TerminationNotice",

@@ -46,10 +46,11 @@ class StopReason:
     finding's name, its sentence, and templates of commands.
 
     `network`: no connection; transient once, and final if a second task of the deployment repeats
-    it. `by_itself`: the task ended by itself, so that the exit code is part of the cause.
-    `ambiguous`: AWS gives the same text for more than one cause. `target_health`: the results of
-    the load balancer's health checks are evidence. `explains_exit`: the exit code needs no
-    explanation of its own.
+    it. `capacity`: AWS lacks capacity, which another revision lacks too: waited for until the time
+    is up, however often it repeats. `by_itself`: the task ended by itself, so that the exit code is
+    part of the cause. `ambiguous`: AWS gives the same text for more than one cause.
+    `target_health`: the results of the load balancer's health checks are evidence.
+    `explains_exit`: the exit code needs no explanation of its own.
     """
 
     code: str
@@ -59,6 +60,7 @@ class StopReason:
     says: str = "the task stopped for a reason that is not in the list"
     fix: tuple[str, ...] = (DESCRIBE,)
     network: bool = False
+    capacity: bool = False
     by_itself: bool = False
     ambiguous: bool = False
     target_health: bool = False

@@ -17,6 +17,7 @@ SCHEDULING = (
         finding="spot_interrupted",
         says="Fargate Spot took the capacity back",
         fix=(STATUS,),
+        capacity=True,
     ),
     StopReason(
         "ECS-MAINT",
