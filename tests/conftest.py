@@ -10,6 +10,7 @@ LONG = (
     "real",
     "terraform",
     "deploy",
+    "diagnosis",
     "migrations",
     "health",
     "wrapper",
