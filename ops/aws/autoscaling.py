@@ -21,8 +21,10 @@ def scalable_target(cloud: AwsSession, cluster: str, service: str) -> ScalableTa
     name = resource_id(cluster, service)
     what = f"scalable target {name} (application-autoscaling:DescribeScalableTargets)"
     with cloud.translated(what):
-        answer = cloud.client("application-autoscaling").describe_scalable_targets(
-            ServiceNamespace="ecs", ResourceIds=[name], ScalableDimension=_DIMENSION
+        pages = (
+            cloud.client("application-autoscaling")
+            .get_paginator("describe_scalable_targets")
+            .paginate(ServiceNamespace="ecs", ResourceIds=[name], ScalableDimension=_DIMENSION)
         )
         found = [
             ScalableTarget(
@@ -30,7 +32,8 @@ def scalable_target(cloud: AwsSession, cluster: str, service: str) -> ScalableTa
                 each["MaxCapacity"],
                 _suspended(each.get("SuspendedState") or {}),
             )
-            for each in answer["ScalableTargets"]
+            for page in pages
+            for each in page["ScalableTargets"]
             if each["ResourceId"] == name
         ]
     return found[0] if found else None

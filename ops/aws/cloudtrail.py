@@ -9,8 +9,10 @@ from typing import Any
 
 from ops.aws.facts import ServiceUpdate
 from ops.aws.session import AwsSession
+from ops.core.errors import Unreachable
 
-_MAX_EVENTS = 50  # the most that one LookupEvents returns
+_PAGE_SIZE = 50  # the most that one LookupEvents returns
+MAX_EVENTS = 200  # LookupEvents may be called twice a second
 
 
 def service_updates(
@@ -18,17 +20,31 @@ def service_updates(
 ) -> tuple[ServiceUpdate, ...]:
     """The UpdateService calls that deployed a service since then, newest first.
 
-    Only the Region's newest 50 calls are read. Changes of the desired count alone are left out.
+    The Region's newest `MAX_EVENTS` calls are read. Changes of the desired count alone are left
+    out. CloudTrail shows a call after about five minutes.
 
-    Calls cloudtrail:LookupEvents. CloudTrail shows a call after about five minutes.
+    Calls cloudtrail:LookupEvents. Raises Unreachable if there are more calls and none of those read
+    is of this service.
     """
-    with cloud.translated(f"updates of {service} (cloudtrail:LookupEvents)"):
-        answer = cloud.client("cloudtrail").lookup_events(
-            LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "UpdateService"}],
-            StartTime=since,
-            MaxResults=_MAX_EVENTS,
-        )
-        return tuple(updates_of(cluster, service, answer["Events"]))
+    what = f"updates of {service} (cloudtrail:LookupEvents)"
+    with cloud.translated(what):
+        events = newest_updates(cloud, StartTime=since)
+        found = tuple(updates_of(cluster, service, events))
+    if not found and len(events) >= MAX_EVENTS:
+        why = f"the newest {len(events)} UpdateService calls are of other services"
+        raise Unreachable(what, why, f"{cloud.program} cloudtrail lookup-events")
+    return found
+
+
+def newest_updates(cloud: AwsSession, **since: datetime) -> list[dict[str, Any]]:
+    """The Region's newest UpdateService events, at most `MAX_EVENTS`; botocore's errors pass."""
+    pages = cloud.client("cloudtrail").get_paginator("lookup_events")
+    pages = pages.paginate(
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "UpdateService"}],
+        PaginationConfig={"PageSize": _PAGE_SIZE, "MaxItems": MAX_EVENTS},
+        **since,
+    )
+    return [event for page in pages for event in page["Events"]]
 
 
 def updates_of(

@@ -129,23 +129,18 @@ def deployment_stage(cloud: AwsSession, cluster: str, service: str) -> str:
 
     Calls ecs:ListServiceDeployments and ecs:DescribeServiceDeployments.
     """
-    client = cloud.client("ecs")
-    with translated_ecs(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
-        listed = client.list_service_deployments(
-            cluster=cluster, service=service, status=["IN_PROGRESS"]
-        )
-        found = sorted(listed["serviceDeployments"], key=lambda each: each["createdAt"])
-    if not found:
+    arns = _service_deployments(cloud, cluster, service, ["IN_PROGRESS"])
+    if not arns:
         return ""
-    with translated_ecs(
-        cloud, f"deployment of {service} (ecs:DescribeServiceDeployments)", cluster
-    ):
-        answer = client.describe_service_deployments(
-            serviceDeploymentArns=[found[-1]["serviceDeploymentArn"]]
-        )
-        return next(
-            (str(each.get("lifecycleStage") or "") for each in answer["serviceDeployments"]), ""
-        )
+    what = f"deployment of {service} (ecs:DescribeServiceDeployments)"
+    with translated_ecs(cloud, what, cluster):
+        answer = cloud.client("ecs").describe_service_deployments(serviceDeploymentArns=arns[-1:])
+        stages = [str(each.get("lifecycleStage") or "") for each in answer["serviceDeployments"]]
+        reasons = failures(answer) - {MISSING}
+    if reasons and not stages:
+        why = f"ECS answered with failures: {', '.join(sorted(reasons))}"
+        raise Unreachable(what, why, f"{cloud.program} ecs describe-service-deployments")
+    return stages[0] if stages else ""
 
 
 def stop_deployment(cloud: AwsSession, cluster: str, service: str) -> None:
@@ -154,18 +149,35 @@ def stop_deployment(cloud: AwsSession, cluster: str, service: str) -> None:
     Calls ecs:ListServiceDeployments and ecs:StopServiceDeployment. Raises Refused if none is in
     progress.
     """
-    client = cloud.client("ecs")
-    with translated_ecs(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
-        listed = client.list_service_deployments(
-            cluster=cluster, service=service, status=["PENDING", "IN_PROGRESS"]
-        )
-        found = sorted(listed["serviceDeployments"], key=lambda each: each["createdAt"])
-        arns = [str(each["serviceDeploymentArn"]) for each in found]
+    arns = _service_deployments(cloud, cluster, service, ["PENDING", "IN_PROGRESS"])
     what = f"deployment of {service} (ecs:StopServiceDeployment)"
     if not arns:
         raise Refused(what, "ECS has none in progress", f"{cloud.program} ecs describe-services")
     with translated_ecs(cloud, what, cluster):
-        client.stop_service_deployment(serviceDeploymentArn=arns[-1], stopType="ROLLBACK")
+        cloud.client("ecs").stop_service_deployment(
+            serviceDeploymentArn=arns[-1], stopType="ROLLBACK"
+        )
+
+
+def _service_deployments(
+    cloud: AwsSession, cluster: str, service: str, statuses: Sequence[str]
+) -> list[str]:
+    """ARNs of a service's deployments with these statuses, the newest last.
+
+    botocore has no paginator for ListServiceDeployments.
+    """
+    found: list[Mapping[str, Any]] = []
+    token: str | None = ""
+    with translated_ecs(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
+        while token is not None:
+            more = {"nextToken": token} if token else {}
+            answer = cloud.client("ecs").list_service_deployments(
+                cluster=cluster, service=service, status=list(statuses), **more
+            )
+            found += answer["serviceDeployments"]
+            token = answer.get("nextToken") or None
+        found.sort(key=lambda each: each["createdAt"])
+        return [str(each["serviceDeploymentArn"]) for each in found]
 
 
 def cluster_status(cloud: AwsSession, name: str) -> str | None:

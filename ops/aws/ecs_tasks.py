@@ -158,9 +158,10 @@ def of_family(cloud: AwsSession, cluster: str, family: str) -> tuple[TaskState, 
 def started_by(cloud: AwsSession, cluster: str, mark: str) -> TaskState | None:
     """The task whose startedBy is `mark` (ecs:ListTasks, ecs:DescribeTasks), or None."""
     with translated_ecs(cloud, f"tasks started by {mark} (ecs:ListTasks)", cluster):
-        client = cloud.client("ecs")
-        arns = client.list_tasks(cluster=cluster, startedBy=mark)["taskArns"]
-    return describe(cloud, cluster, str(arns[0])) if arns else None
+        pages = cloud.client("ecs").get_paginator("list_tasks")
+        pages = pages.paginate(cluster=cluster, startedBy=mark)
+        arns = [str(arn) for page in pages for arn in page["taskArns"]]
+    return describe(cloud, cluster, arns[0]) if arns else None
 
 
 def describe(cloud: AwsSession, cluster: str, arn: str) -> TaskState | None:

@@ -13,11 +13,14 @@ def denied_actions(cloud: AwsSession, role: str, actions: Sequence[str]) -> tupl
     Calls iam:SimulatePrincipalPolicy, which few operators may call.
     """
     with cloud.translated(f"policies of {role} (iam:SimulatePrincipalPolicy)"):
-        answer = cloud.client("iam").simulate_principal_policy(
-            PolicySourceArn=role, ActionNames=list(actions)
+        pages = (
+            cloud.client("iam")
+            .get_paginator("simulate_principal_policy")
+            .paginate(PolicySourceArn=role, ActionNames=list(actions))
         )
         results = {
             str(each["EvalActionName"]): each["EvalDecision"]
-            for each in answer["EvaluationResults"]
+            for page in pages
+            for each in page["EvaluationResults"]
         }
         return tuple(action for action in actions if results[action] != "allowed")

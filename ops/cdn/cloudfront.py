@@ -118,12 +118,17 @@ def invalidation(cloud: AwsSession, id: str, invalidation_id: str) -> Invalidati
 def open_invalidations(cloud: AwsSession, id: str) -> tuple[Invalidation, ...]:
     """Invalidations that are not completed (ListInvalidations).
 
-    The first page is enough: the newest come first, and few may be in progress at once.
+    The newest come first, so pages are read until one has only completed ones.
     """
+    waiting: list[str] = []
     with _translated_cloudfront(cloud, id, "ListInvalidations"):
-        answer = cloud.client("cloudfront").list_invalidations(DistributionId=id)
-        listed = _items(answer["InvalidationList"])
-        waiting = [str(each["Id"]) for each in listed if each["Status"] != "Completed"]
+        pages = cloud.client("cloudfront").get_paginator("list_invalidations")
+        for page in pages.paginate(DistributionId=id):
+            listed = _items(page["InvalidationList"])
+            found = [str(each["Id"]) for each in listed if each["Status"] != "Completed"]
+            waiting += found
+            if not found:
+                break
     return tuple(invalidation(cloud, id, each) for each in waiting)
 
 

@@ -116,7 +116,10 @@ def _definition(
     found = definitions.get(TaskDefinitionArn(arn).label)
     if found:
         return revision(found)
-    return problems.get("ecs/task-definitions") if arn else None
+    if not arn:
+        return None
+    unread = Unknown(f"task definition {TaskDefinitionArn(arn).label} could not be read")
+    return problems.get("ecs/task-definitions", unread)
 
 
 def _previous(

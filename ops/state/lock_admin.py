@@ -91,7 +91,7 @@ def lock_status(cloud: AwsSession, settings: Settings) -> tuple[LockStatus, ...]
         )
     prefix = f"{state.prefix}/locks/{settings.name}/"
     found = []
-    for key in s3.keys(cloud, state.bucket, prefix, 1000):
+    for key in (entry.key for entry in s3.entries(cloud, state.bucket, prefix)):
         stored = s3.read(cloud, state.bucket, key)
         name = key.removeprefix(prefix).removesuffix(".json")
         held = held_lock(LockLocation(cloud, state.bucket, key, name), stored)

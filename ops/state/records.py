@@ -210,15 +210,13 @@ def _listed(platform: Platform, service: str) -> tuple[tuple[str, datetime], ...
 
 
 def last_success(platform: Platform, service: str) -> ReleaseRecord | None:
-    """The newest record of a successful release, or None.
-
-    Only the newest records are read.
+    """The newest record of a successful release, or None if there is none at all.
 
     Raises OpsError if a record that may be the one cannot be read.
     """
     state = platform.settings.environment.state
     best: _Stored | None = None
-    for key, written in _listed(platform, service)[:SHOWN]:
+    for key, written in _listed(platform, service):
         if best and best.end_time >= written:
             break
         assert state is not None  # nothing is listed otherwise

@@ -43,6 +43,13 @@ ARN = "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/1"
 Call = Callable[[session.AwsSession], object]
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 GROUP = LogGroupRef("g", "us-east-1", "123456789012")
+
+
+def cloudtrail_updates(cloud: session.AwsSession) -> object:
+    with cloud.translated("updates (cloudtrail:LookupEvents)"):
+        return cloudtrail.newest_updates(cloud)
+
+
 CALLS: dict[str, Call] = {
     "session.identity": session.identity,
     "s3.read": lambda cloud: s3.read(cloud, "b", "k"),
@@ -93,6 +100,7 @@ CALLS: dict[str, Call] = {
     "cloudtrail.service_updates": lambda cloud: cloudtrail.service_updates(
         cloud, "main", "web", SINCE
     ),
+    "cloudtrail.newest_updates": cloudtrail_updates,
     "iam.denied_actions": lambda cloud: iam.denied_actions(
         cloud, "arn:aws:iam::123456789012:role/web", ["ssmmessages:OpenDataChannel"]
     ),

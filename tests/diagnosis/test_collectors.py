@@ -62,8 +62,7 @@ def test_a_policy_that_may_not_be_read_is_unknown(code: str, found: str | None) 
     def get_lifecycle_policy(**names: str) -> Any:
         raise ClientError({"Error": {"Code": code, "Message": ""}}, "GetLifecyclePolicy")
 
-    client = SimpleNamespace(get_lifecycle_policy=get_lifecycle_policy)
-    assert images._policy(client, "lifecycle_policy", "web", {}) == found
+    assert images._policy(get_lifecycle_policy, "web", {}) == found
 
 
 def test_a_service_without_ecs_deployments_has_no_newest_one() -> None:

@@ -157,14 +157,16 @@ def filter_page(
 
 
 def stream_names(cloud: AwsSession, group: LogGroupRef, prefix: str) -> tuple[str, ...]:
-    """Names of at most 50 streams that begin with `prefix` (logs:DescribeLogStreams)."""
+    """Names of all streams that begin with `prefix` (logs:DescribeLogStreams)."""
     client = cloud.client("logs")
     with cloud.translated(f"log streams of {group.name} (logs:DescribeLogStreams)"):
         try:
-            answer = client.describe_log_streams(**_by_name(group), logStreamNamePrefix=prefix)
+            pages = client.get_paginator("describe_log_streams").paginate(
+                **_by_name(group), logStreamNamePrefix=prefix
+            )
+            return tuple(each["logStreamName"] for page in pages for each in page["logStreams"])
         except client.exceptions.ResourceNotFoundException:
             return ()
-        return tuple(each["logStreamName"] for each in answer["logStreams"])
 
 
 @dataclass(frozen=True)

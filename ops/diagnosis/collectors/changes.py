@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from ops.aws import cloudtrail
 from ops.cdn import invalidate
 from ops.diagnosis.collectors.registry import Reader, collector
 
-_MAX_UPDATES = 50
-_MAX_ALARMS = 100
 _MAX_INVALIDATIONS = 20
 
 
 @collector("cloudtrail/updates", "cloudtrail:LookupEvents")
 def service_updates(reader: Reader) -> Any:
     """The newest UpdateService calls of the account in this Region, newest first."""
-    answer = reader.client("cloudtrail").lookup_events(
-        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "UpdateService"}],
-        MaxResults=_MAX_UPDATES,
-    )
-    return answer["Events"]
+    return cloudtrail.newest_updates(reader.cloud)
 
 
 @collector("cloudwatch/alarms", "cloudwatch:DescribeAlarms")
 def alarms(reader: Reader) -> Any:
     """The metric alarms that are in ALARM now."""
-    answer = reader.client("cloudwatch").describe_alarms(
-        StateValue="ALARM", MaxRecords=_MAX_ALARMS, AlarmTypes=["MetricAlarm"]
+    return reader.pages(
+        "cloudwatch",
+        "describe_alarms",
+        "MetricAlarms",
+        StateValue="ALARM",
+        AlarmTypes=["MetricAlarm"],
     )
-    return answer["MetricAlarms"]
 
 
 @collector("cdn/invalidations", "cloudfront:ListInvalidations")

@@ -33,10 +33,15 @@ def events(reader: Reader) -> Any:
     name = _instance(reader)
     if not name:
         return []
-    found = reader.client("rds").describe_events(
-        SourceIdentifier=name, SourceType="db-instance", Duration=_EVENTS_MINUTES
+    found = reader.pages(
+        "rds",
+        "describe_events",
+        "Events",
+        SourceIdentifier=name,
+        SourceType="db-instance",
+        Duration=_EVENTS_MINUTES,
     )
-    return sorted(found["Events"], key=lambda each: str(each["Date"]))
+    return sorted(found, key=lambda each: str(each["Date"]))
 
 
 @collector("rds/free-storage", "cloudwatch:GetMetricStatistics")
@@ -118,7 +123,7 @@ def logs_of_database(reader: Reader) -> Any:
 
 def _lines(reader: Reader, group: str, now: float) -> list[dict[str, Any]]:
     since, until = int((now - reader.environment.health.recent) * 1000), int((now + 60) * 1000)
-    found, _ = logs.events_between(reader.cloud, group, since, until, LOG_PATTERN, 1000)
+    found, _ = logs.events_between(reader.cloud, group, since, until, LOG_PATTERN)
     return [
         {
             "at": datetime.fromtimestamp(each.at / 1000, UTC).isoformat(timespec="seconds"),

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from ops.aws.ecs import MISSING, failures
 from ops.aws.facts import TaskDefinitionArn
+from ops.core.errors import Unreachable
 from ops.diagnosis import stop_history
-from ops.diagnosis.collectors.registry import Reader, as_json, collector
+from ops.diagnosis.collectors.registry import Reader, as_json, chunks, collector
 
 _SERVICES_PER_CALL = 10
 _TASKS_PER_CALL = 100
-_MAX_STOPPED = 500  # of a service; ListTasks does not return the newest first
 _MAX_REVISIONS = 6  # of stopped tasks of a service
 
 
 @collector("ecs/services", "ecs:DescribeServices")
 def services(reader: Reader) -> Any:
-    """ECS service name → the service; None for one that does not exist."""
+    """ECS service name → the service; None for one that does not exist.
+
+    Raises Unreachable if ECS could not describe one for another reason.
+    """
     names = [each.ecs_service for each in reader.environment.services.values()]
     found: dict[str, Any] = dict.fromkeys(names)
-    for some in _chunks(list(found), _SERVICES_PER_CALL):
+    for some in chunks(list(found), _SERVICES_PER_CALL):
         answer = reader.client("ecs").describe_services(
             cluster=reader.environment.cluster, services=some, include=["TAGS"]
         )
+        _check_failures("services", answer)
         found.update({each["serviceName"]: each for each in answer["services"]})
     return found
 
@@ -48,14 +53,23 @@ def tasks(reader: Reader) -> Any:
     }
 
 
+def _check_failures(what: str, answer: Mapping[str, Any]) -> None:
+    """Raise Unreachable for a failure other than MISSING: the thing exists, and was not read."""
+    reasons = failures(answer) - {MISSING}
+    if reasons:
+        raise Unreachable(what, f"ECS answered with failures: {', '.join(sorted(reasons))}")
+
+
 def _tasks(reader: Reader, service: str, desired: str) -> Iterator[Any]:
+    """All tasks: ListTasks does not return the newest first, so a cut list could lack those."""
     client, cluster = reader.client("ecs"), reader.environment.cluster
-    pages = client.get_paginator("list_tasks").paginate(
-        cluster=cluster, serviceName=service, desiredStatus=desired
+    arns = reader.pages(
+        "ecs", "list_tasks", "taskArns", cluster=cluster, serviceName=service, desiredStatus=desired
     )
-    arns = [arn for page in pages for arn in page["taskArns"]]
-    for some in _chunks(arns[:_MAX_STOPPED] if desired == "STOPPED" else arns, _TASKS_PER_CALL):
-        yield from client.describe_tasks(cluster=cluster, tasks=some)["tasks"]
+    for some in chunks(arns, _TASKS_PER_CALL):
+        answer = client.describe_tasks(cluster=cluster, tasks=some)
+        _check_failures(f"tasks of {service}", answer)
+        yield from answer["tasks"]
 
 
 @collector("ecs/task-definitions", "ecs:DescribeTaskDefinition")
@@ -91,8 +105,3 @@ def _released(reader: Reader) -> Iterable[str]:
             if each.get("verdict") == "succeeded" and each.get("task_definition")
         ]
         yield from arns[:1]
-
-
-def _chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
-    for start in range(0, len(items), size):
-        yield list(items[start : start + size])

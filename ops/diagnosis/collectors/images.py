@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from ops.aws import ecr
 from ops.aws.facts import Repository, TaskDefinitionArn
+from ops.aws.session import code
 from ops.core.errors import OpsError
 from ops.diagnosis.collectors.registry import Reader, collector
 from ops.tools import registry
 
 _ECR_HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.")
+_NO_POLICY = ("LifecyclePolicyNotFoundException", "RepositoryPolicyNotFoundException")
 
 
 @collector(
@@ -82,8 +84,8 @@ def _image(reader: Reader, image: str) -> dict[str, Any] | None:
         "name": name,
         "tag": tag,
         "image": _detail(client, name, tag, digest, owner),
-        "lifecycle": _policy(client, "lifecycle_policy", name, owner),
-        "policy": _policy(client, "repository_policy", name, owner),
+        "lifecycle": _policy(client.get_lifecycle_policy, name, owner),
+        "policy": _policy(client.get_repository_policy, name, owner),
     }
     if known["image"] and not _is_foreign(reader, elsewhere):
         known["platforms"] = _platforms(cloud, found, digest or tag)
@@ -111,15 +113,14 @@ def _detail(client: Any, name: str, tag: str, digest: str, owner: dict[str, str]
     return answer["imageDetails"][0]
 
 
-def _policy(client: Any, kind: str, name: str, owner: dict[str, str]) -> str | None:
-    """The text of a policy of a repository; "" without one, None if it could not be read."""
+def _policy(read: Callable[..., Mapping[str, Any]], name: str, owner: dict[str, str]) -> str | None:
+    """The text of a policy of a repository; "" if there is none, None if it may not be read."""
     from botocore.exceptions import ClientError
 
     try:
-        answer = getattr(client, f"get_{kind}")(repositoryName=name, **owner)
+        answer = read(repositoryName=name, **owner)
     except ClientError as error:
-        missing = error.response["Error"]["Code"].endswith("PolicyNotFoundException")
-        return "" if missing else None
+        return "" if code(error) in _NO_POLICY else None
     return str(answer.get("lifecyclePolicyText") or answer.get("policyText") or "")
 
 

@@ -37,7 +37,6 @@ def _roles(reader: Reader) -> Iterator[str]:
 @collector("iam/pull-decisions", "iam:SimulatePrincipalPolicy")
 def pull_decisions(reader: Reader) -> Any:
     """ARN of an execution role → IAM's decisions on the actions that a pull from ECR needs."""
-    client = reader.client("iam")
     images = reader.content("ecr/images")
     found: dict[str, Any] = {}
     for definition in newest_definitions(reader):
@@ -51,17 +50,22 @@ def pull_decisions(reader: Reader) -> Any:
         )
         if role and repositories and reader.content("iam/roles").get(role):
             found[role] = [
-                *_simulate(client, role, _LOGIN, ["*"]),
-                *_simulate(client, role, _PULL, repositories),
+                *_simulate(reader, role, _LOGIN, ["*"]),
+                *_simulate(reader, role, _PULL, repositories),
             ]
     return found
 
 
 def _simulate(
-    client: Any, role: str, actions: Iterable[str], resources: list[str]
+    reader: Reader, role: str, actions: Iterable[str], resources: list[str]
 ) -> list[dict[str, str]]:
-    answer = client.simulate_principal_policy(
-        PolicySourceArn=role, ActionNames=list(actions), ResourceArns=resources
+    results = reader.pages(
+        "iam",
+        "simulate_principal_policy",
+        "EvaluationResults",
+        PolicySourceArn=role,
+        ActionNames=list(actions),
+        ResourceArns=resources,
     )
     return [
         {
@@ -69,16 +73,16 @@ def _simulate(
             "resource": each.get("EvalResourceName", "*"),
             "decision": each["EvalDecision"],
         }
-        for each in answer["EvaluationResults"]
+        for each in results
     ]
 
 
 @collector("secrets", "secretsmanager:DescribeSecret")
 def secrets(reader: Reader) -> Any:
     """ARN, as task definitions name it → the secret's description; None for one that is gone."""
-    client = reader.client("secretsmanager")
     found: dict[str, Any] = {}
     for arn in sorted(set(_secrets(reader))):
+        client = reader.cloud.for_arn(arn).client("secretsmanager")
         try:
             answer = client.describe_secret(SecretId=arn)
             found[arn] = {

@@ -11,7 +11,7 @@ or raises. It may use another collector's document by `reader.content(key)`; eac
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
@@ -80,6 +80,11 @@ class Reader:
     def client(self, name: str) -> Any:
         return self.cloud.client(name)
 
+    def pages(self, service: str, operation: str, field: str, **parameters: Any) -> list[Any]:
+        """The elements of `field` on every page of an operation."""
+        pages = self.client(service).get_paginator(operation).paginate(**parameters)
+        return [each for page in pages for each in page[field]]
+
     def document(self, key: str) -> Document:
         """The document of a collector, read by the first caller."""
         return self._documents[key]()
@@ -127,6 +132,12 @@ class Reader:
         except (OpsError, OSError) as error:
             return _unread(each, at, error)
         return Document(each.key, each.source, at, as_json(content))
+
+
+def chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    """The items in lists of at most `size`: many operations take only so many ids."""
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
 
 
 def _unread(each: _Collector, at: str, error: Exception) -> Document:

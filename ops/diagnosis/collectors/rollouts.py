@@ -7,10 +7,11 @@ from typing import Any
 
 from ops.aws.autoscaling import resource_id
 from ops.aws.facts import TaskDefinitionArn
-from ops.diagnosis.collectors.registry import Reader, collector
+from ops.diagnosis.collectors.registry import Reader, chunks, collector
 from ops.terraform import files
 
-_MAX_ACTIVITIES = 20  # of a service
+_MAX_ACTIVITIES = 20  # of a service, the newest
+_TARGETS_PER_CALL = 50
 _DIMENSION = "ecs:service:DesiredCount"
 _IGNORES = re.compile(r"\bignore_changes\s*=\s*(all\b|\[[^\]]*\])")
 _NAME = re.compile(r"\w+(?:\.\w+)*")
@@ -26,11 +27,18 @@ def autoscaling(reader: Reader) -> Any:
     """ECS service name → its scalable target, scheduled actions and newest scaling activities."""
     client, cluster = reader.client("application-autoscaling"), reader.environment.cluster
     names = [each.ecs_service for each in reader.environment.services.values()]
-    targets = client.describe_scalable_targets(
-        ServiceNamespace="ecs",
-        ResourceIds=[resource_id(cluster, name) for name in names],
-        ScalableDimension=_DIMENSION,
-    )["ScalableTargets"]
+    targets = [
+        target
+        for some in chunks([resource_id(cluster, name) for name in names], _TARGETS_PER_CALL)
+        for target in reader.pages(
+            "application-autoscaling",
+            "describe_scalable_targets",
+            "ScalableTargets",
+            ServiceNamespace="ecs",
+            ResourceIds=some,
+            ScalableDimension=_DIMENSION,
+        )
+    ]
     by_resource = {each["ResourceId"]: each for each in targets}
     found = {}
     for name in names:
@@ -40,7 +48,9 @@ def autoscaling(reader: Reader) -> Any:
         of = {"ServiceNamespace": "ecs", "ResourceId": resource, "ScalableDimension": _DIMENSION}
         found[name] = {
             "target": by_resource[resource],
-            "scheduled": client.describe_scheduled_actions(**of)["ScheduledActions"],
+            "scheduled": reader.pages(
+                "application-autoscaling", "describe_scheduled_actions", "ScheduledActions", **of
+            ),
             "activities": client.describe_scaling_activities(**of, MaxResults=_MAX_ACTIVITIES)[
                 "ScalingActivities"
             ],
