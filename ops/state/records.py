@@ -210,7 +210,7 @@ def _listed(platform: Platform, service: str) -> tuple[tuple[str, datetime], ...
 
 
 def last_success(platform: Platform, service: str) -> ReleaseRecord | None:
-    """The newest record of a successful release, or None if there is none at all.
+    """The newest record of a successful release, or None without any.
 
     Raises OpsError if a record that may be the one cannot be read.
     """
