@@ -28,7 +28,7 @@ class NotPlaced:
 
 @dataclass(frozen=True)
 class ExecSession:
-    """A session of ExecuteCommand, and the endpoint that made it.
+    """A session of ExecuteCommand or StartSession, and the endpoint that made it.
 
     `response` holds the session's token, which must not appear in arguments or output.
     """

@@ -46,6 +46,8 @@ _READS = (
     "List",
     "Lookup",
     "Simulate",
+    "StartSession",  # of Session Manager: a tunnel to the database, for reads
+    "TerminateSession",
 )  # how the names of operations begin that change nothing
 NOTICE_AFTER = 5.0  # seconds until a slow call is reported
 # per client: a sweep runs 16 probes at once, and a service's probe makes two ECS calls at once

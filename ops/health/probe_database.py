@@ -83,19 +83,20 @@ def _connection(inputs: SweepInputs) -> Iterable[Check]:
 def _vitals_check(inputs: SweepInputs) -> facts.Vitals | Check:
     """Read the database's state, or return a failed check.
 
-    It failed if the database refuses or the bastion cannot reach it. An unreachable bastion raises
-    instead, and the result is unknown.
+    It failed if the database refuses, or the bastion (or the task of the tunnel) cannot reach it.
+    An unreachable bastion or a broken tunnel raises instead, and the result is unknown.
     """
+    host = ""
     try:
         with access.open_database(
             inputs.platform.settings, lambda: inputs.platform.cloud, secret=inputs.secret
         ) as access_:
-            try:
-                return facts.read_vitals(access_.target.parameters)
-            except facts.DatabaseUnreachable as problem:
-                if problem.cause == "database_unreachable":
-                    _require_reachable(inputs, str(access_.target.parameters.get("host") or ""))
-                return rules.unreachable(problem.what, problem.why, problem.next, problem.cause)
+            host = str(access_.target.parameters.get("host") or "")
+            return facts.read_vitals(access_.target.parameters)
+    except facts.DatabaseUnreachable as problem:
+        if problem.cause == "database_unreachable":
+            _require_reachable(inputs, host)
+        return rules.unreachable(problem.what, problem.why, problem.next, problem.cause)
     except BeyondBastion as problem:
         return rules.unreachable(problem.what, problem.why, problem.next)
 
@@ -111,7 +112,7 @@ def _require_reachable(inputs: SweepInputs, host: str) -> None:
         raise Unreachable(
             f"database on {host}, from this machine",
             "its instance is private (PubliclyAccessible false), so only its VPC reaches it",
-            "set database.run: tunnel (or remote) and a bastion in invoke.yaml",
+            "set database.tunnel, or a bastion, in invoke.yaml",
         )
 
 

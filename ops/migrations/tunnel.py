@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from ops.core.errors import Interrupted, Refused
 from ops.migrations.target import MigrationTarget
 from ops.postgres import facts
 
+_POLL_S = 1.0  # seconds between two looks at the tunnel
 _PSQL_PARAMETERS = (
     "host",
     "hostaddr",
@@ -26,11 +28,15 @@ _PSQL_PARAMETERS = (
 
 @dataclass(frozen=True)
 class Tunnel:
-    """A port that leads to the database `where`; `parameters` are libpq's, without the password."""
+    """A port that leads to the database `where`; `parameters` are libpq's, without the password.
+
+    `way`: what it leads through, in words.
+    """
 
     environment: str
     where: str
     parameters: dict[str, Any]
+    way: str = ""
 
     exit_code: ClassVar[int] = 0
 
@@ -55,20 +61,22 @@ class Tunnel:
             "host": "127.0.0.1",
             "port": self.parameters["port"],
             "database": self.where,
+            "way": self.way,
             "psql": self.psql,
         }
 
     @property
     def text(self) -> str:
         return (
-            f"127.0.0.1:{self.parameters['port']} leads to {self.where}, until Ctrl-C\n{self.psql}"
+            f"127.0.0.1:{self.parameters['port']} leads to {self.where} {self.way}, until Ctrl-C\n"
+            f"{self.psql}"
         )
 
 
 def open_tunnel(target: MigrationTarget) -> Tunnel:
     """Return the tunnel that the target was opened with.
 
-    Raises Refused if the database is reached without a bastion.
+    Raises Refused if the database is reached without a tunnel.
     """
     database = target.database
     if database.mode == "local":
@@ -77,13 +85,23 @@ def open_tunnel(target: MigrationTarget) -> Tunnel:
     parameters = {
         key: value for key, value in database.target.parameters.items() if key != "password"
     }
-    return Tunnel(target.settings.name, target.where, parameters)
+    way = database.route.way if database.route else ""
+    return Tunnel(target.settings.name, target.where, parameters, way)
 
 
-def wait(seconds: float | None) -> None:
-    """Wait until Ctrl-C, or for `seconds`; SIGTERM and SIGHUP raise."""
+def wait(target: MigrationTarget, seconds: float | None) -> None:
+    """Wait until Ctrl-C, or for `seconds`; SIGTERM and SIGHUP raise.
+
+    Raises Unreachable if the tunnel ends by itself.
+    """
+    deadline = None if seconds is None else time.monotonic() + seconds
     try:
-        threading.Event().wait(seconds)
+        while deadline is None or time.monotonic() < deadline:
+            rest = _POLL_S if deadline is None else min(_POLL_S, deadline - time.monotonic())
+            threading.Event().wait(max(rest, 0))
+            ended = target.database.route.end() if target.database.route else None
+            if ended:
+                raise ended
     except Interrupted as interruption:
         if interruption.signal_name != "SIGINT":
             raise

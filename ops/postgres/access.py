@@ -33,6 +33,7 @@ from ops.migrator.model import (
 )
 from ops.postgres import credentials, tunnel
 from ops.postgres import facts as database
+from ops.postgres.tunnel import Route
 from ops.ssh.connection import Host
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class DatabaseAccess:
         default_factory=dict, repr=False
     )  # libpq's parameters as the bastion would use them
     bastion: Host | None = field(default=None, repr=False)  # the connection that leads to it
+    route: Route | None = field(default=None, repr=False)  # None: offline, or a scratch server
 
     @property
     def scripts(self) -> Scripts:
@@ -136,7 +138,7 @@ def open_database(
 
     `secret`: reads the secret's values, if the caller has them already; `relay`: whether a process
     on the bastion may replace a forbidden forwarding. Raises ConfigError (no
-    database, or no folder of revisions), and errors of the bastion.
+    database, or no folder of revisions), and errors of the bastion or of Session Manager.
     """
     configured = settings.environment.database
     key = f"environments.{settings.name}.database"
@@ -169,7 +171,7 @@ def open_database(
         if configured.host:
             parameters["hostaddr"] = ""  # else PGHOSTADDR would replace its address
     limits = Limits(configured.lock_timeout, configured.statement_timeout, wait_s=configured.wait)
-    with tunnel.open_route(settings, parameters, relay=relay) as route:
+    with tunnel.open_route(settings, cloud, parameters, relay=relay) as route:
         own_port = int(parameters["port"]) if "port" in parameters else None
         yield DatabaseAccess(
             TargetDatabase(folder, route.parameters, own_port, redacted),
@@ -177,6 +179,7 @@ def open_database(
             settings.environment.database_run,
             parameters,
             route.bastion,
+            route,
         )
 
 

@@ -1,4 +1,4 @@
-"""Reach an environment's database from this machine, or through the bastion.
+"""Reach an environment's database from this machine, through the bastion, or through a task.
 
 Reads use the tunnel in `remote` mode too: starting a process on the bastion costs more than two
 round trips. TLS is verified against the database's own name (`host`), while the bytes go to the
@@ -7,42 +7,66 @@ tunnel (`hostaddr`, `port`), so `verify-full` keeps its meaning.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ops.core.errors import Unreachable
 from ops.ssh import connection
 from ops.ssh.connection import Host
 
 if TYPE_CHECKING:
+    from ops.aws.session import AwsSession
     from ops.core.config.settings import Settings
+
+DIRECT = "from here"
 
 
 @dataclass(frozen=True)
 class Route:
-    """libpq's parameters that work from here, and the connection that they lead through, if any."""
+    """libpq's parameters that work from here, and the connection that they lead through, if any.
+
+    `way`: the route in words; `problem`: why a connection through it has failed; `end`: the error
+    of a route that has ended by itself. Both are None if that is not known.
+    """
 
     parameters: Mapping[str, Any]
     bastion: Host | None = None
+    way: str = DIRECT
+    problem: Callable[[], Unreachable | None] = lambda: None
+    end: Callable[[], Unreachable | None] = lambda: None
 
 
 @contextmanager
 def open_route(
-    settings: Settings, parameters: Mapping[str, Any], *, relay: bool = True
+    settings: Settings,
+    cloud: Callable[[], AwsSession],
+    parameters: Mapping[str, Any],
+    *,
+    relay: bool = True,
 ) -> Iterator[Route]:
-    """The way to the database, while the context is open. Raises bastion errors.
+    """The way to the database, while the context is open.
 
-    `relay`: whether a process on the bastion may replace a forbidden forwarding.
+    `relay`: whether a process on the bastion may replace a forbidden forwarding. Raises errors of
+    the bastion or of Session Manager.
     """
-    if settings.environment.database_run == "local":
+    environment = settings.environment
+    through = environment.database.tunnel if environment.database else None
+    if environment.database_run == "local":
         yield Route(parameters)
-        return
-    with (
-        connection.connect(settings, relay=relay) as bastion,
-        forward(bastion, parameters) as from_here,
-    ):
-        yield Route(from_here, bastion)
+    elif through and environment.database_run == "tunnel":
+        from ops.postgres.routes import session_tunnel
+
+        with session_tunnel.open_tunnel(settings, cloud(), through, parameters) as tunnel:
+            way = f"through {tunnel.label}, by Session Manager"
+            yield Route(tunnel.parameters, None, way, tunnel.problem, tunnel.end)
+    else:
+        with (
+            connection.connect(settings, relay=relay) as bastion,
+            forward(bastion, parameters) as from_here,
+        ):
+            yield Route(from_here, bastion, f"through the bastion {bastion.where}")
 
 
 @contextmanager

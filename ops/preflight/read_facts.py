@@ -392,7 +392,8 @@ def _schema(request: GatherRequest) -> SchemaRevision | None:
     if "migrations" in request.skip:
         raise OpsError("skipped")
     secret = credentials.read(request.platform.cloud, configured)
-    with tunnel.open_route(settings, facts.connection_parameters(configured, secret)) as route:
+    parameters = facts.connection_parameters(configured, secret)
+    with tunnel.open_route(settings, lambda: request.platform.cloud, parameters) as route:
         revision = facts.revision_at(route.parameters)
     return SchemaRevision(
         revision, pending.heads_after(revision, settings.root, configured.migrations)

@@ -21,7 +21,7 @@ class ConnectionLost(Unreachable):
 
 
 class BeyondBastion(Unreachable):
-    """The bastion is reachable, but a host behind it does not answer."""
+    """The bastion (or the task of a tunnel) is reachable, but a host behind it does not answer."""
 
 
 def translate_error(

@@ -224,8 +224,9 @@ def tunnel(session: Session) -> None:
     """
     from ops.migrations import tunnel as flow
 
-    session.report(flow.open_tunnel(_target(session, relay=False)))
-    flow.wait(session.timeout_s())
+    target = _target(session, relay=False)
+    session.report(flow.open_tunnel(target))
+    flow.wait(target, session.timeout_s())
 
 
 @ops_task(options=("json",), help={"revision": "Only this revision (default: all revisions)."})

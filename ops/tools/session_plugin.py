@@ -16,7 +16,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from ops.core.errors import ConfigError, Refused, TimedOut, Unreachable
 from ops.core.redaction.redact import one_line
@@ -37,17 +38,21 @@ _STOP_GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 
 @dataclass(frozen=True)
 class PluginSession:
-    """A session to attach to, in the terms of the plugin's arguments."""
+    """A session to attach to, in the terms of the plugin's arguments.
+
+    `more`: the parameters of StartSession beside the target.
+    """
 
     response: Mapping[str, str]
     target: str
     region: str
     profile: str
     endpoint: str
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def argv(self, program: str) -> list[str]:
         """The plugin's command line; it contains no secret."""
-        request = json.dumps({"Target": self.target})
+        request = json.dumps({"Target": self.target, **self.more})
         start = [RESPONSE_VARIABLE, self.region, "StartSession"]
         return [program, *start, self.profile, request, self.endpoint]
 
@@ -56,10 +61,13 @@ class PluginSession:
         return {**os.environ, RESPONSE_VARIABLE: json.dumps(dict(self.response))}
 
 
-def find() -> str:
-    """The path of the plugin. Raises Refused if it is missing or would need the token in argv."""
+def find(purpose: str = "ECS Exec") -> str:
+    """The path of the plugin. Raises Refused if it is missing or would need the token in argv.
+
+    `purpose` is what needs it, for the error.
+    """
     program = shutil.which(PROGRAM)
-    what = "ECS Exec needs the Session Manager plugin"
+    what = f"{purpose} needs the Session Manager plugin"
     if program is None:
         raise Refused(what, f"{PROGRAM} was not found on PATH", f"install it: {_INSTALL}")
     try:
@@ -94,17 +102,22 @@ def attach(program: str, session: PluginSession) -> int:
         try:
             process = subprocess.Popen(session.argv(program), env=session.environment())
         except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"{program} could not be started", one_line(error), f"install it again: {_INSTALL}"
-            ) from None
+            raise not_started(program, error) from None
         try:
             code = process.wait()
         finally:
-            _end(process)
+            end(process)
     return code if code >= 0 else 128 - code
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def not_started(program: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"{program} could not be started", one_line(error), f"install it again: {_INSTALL}"
+    )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End the plugin: SIGTERM, and SIGKILL if it ignores it."""
     if process.poll() is None:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):

@@ -35,6 +35,7 @@ from ops.aws import (
 )
 from ops.aws.cloudwatch import alarms, logs
 from ops.aws.facts import LogGroupRef
+from ops.aws.ssm import sessions
 from ops.cdn import cloudfront
 from ops.core.errors import OpsError, Unreachable
 from ops.terraform import state_locks
@@ -125,6 +126,10 @@ CALLS: dict[str, Call] = {
     "secrets.keys": lambda cloud: secrets.keys(cloud, "db"),
     "secrets.value": lambda cloud: secrets.value(cloud, "db"),
     "secrets.parameter_exists": lambda cloud: secrets.parameter_exists(cloud, "/p"),
+    "sessions.start": lambda cloud: sessions.start(
+        cloud, sessions.forwarding_request("i-1", "db", 5432)
+    ),
+    "sessions.terminate": lambda cloud: sessions.terminate(cloud, "s-1"),
     "secrets.text": lambda cloud: secrets.text(cloud, "db"),
     "state_locks.dynamodb_locks": lambda cloud: [*state_locks.dynamodb_locks(cloud, "t", "k")],
     "state_locks.s3_locks": lambda cloud: [*state_locks.s3_locks(cloud, {"bucket": "b"}, "k")],
@@ -144,6 +149,7 @@ AWS = (
     logs,
     rds,
     secrets,
+    sessions,
 )
 MODULES = (*AWS, cloudfront, state_locks)
 HTML = Response("<html><body>proxy login</body></html>", content_type="text/html")

@@ -114,6 +114,12 @@ ONE: list[tuple[str, str, str, str]] = [
         "remove one of the two",
     ),
     (
+        f"services: {{b: {{{SERVICE}}}}}\ndatabase: {{tunnel: {{service: api}}}}",
+        "8:25: KEY.database.tunnel.service",
+        "found 'api'; allowed: b",
+        CORRECT,
+    ),
+    (
         f"services: {{B_: {{{SERVICE}}}}}",
         "7:16: KEY.services.B_",
         "service name 'B_'; allowed: a-z, then a-z, 0-9 and -",

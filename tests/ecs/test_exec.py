@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ops.aws import session
+from ops.aws.ssm import exec_target
 from ops.core.errors import ConfigError, OpsError, Refused
 from ops.ecs import execute
 from ops.platform import Platform
@@ -174,7 +175,8 @@ def test_an_agent_that_does_not_run_is_named_with_what_is_known_of_the_role(
     silent = type(found.container)(
         **{**vars(found.container), "exec_agent": "STOPPED", "exec_agent_reason": "no channel"}
     )
-    error = execute._agent_not_running(at(world), "web", found.task, silent)
+    service = exec_target.ExecService("web.exec", "web", "demo", "web", "ecs")
+    error = service.agent_not_running(at(world).cloud, found.task, silent)
     assert isinstance(error, OpsError) and error.exit_code == 3
     assert "the agent is STOPPED (no channel)" in error.why
     assert "has no task role, which needs ssmmessages:CreateControlChannel" in error.why
@@ -197,6 +199,6 @@ def test_permissions_that_cannot_be_read_are_unknown(world: Any, plugin: Path) -
     task = type(found.task)(**{**vars(found.task), "task_definition": made})
     world.aws.gate.deny(key, action)
     try:
-        assert "ssmmessages:* is unknown (" in execute._role_problem(at(world), task)
+        assert "ssmmessages:* is unknown (" in exec_target.role_problem(at(world).cloud, task)
     finally:
         world.aws.gate.allow(key, action)

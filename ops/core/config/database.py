@@ -4,9 +4,29 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ops.core.config.types import Model, Port, PositiveSeconds, Seconds, Text
+
+
+class DatabaseTunnel(Model):
+    """The task or EC2 instance that a Session Manager tunnel to the database leads through."""
+
+    service: Text | None = Field(
+        None, description="Service whose running task is used; it needs ECS Exec."
+    )
+    container: Text | None = Field(
+        None, description="Container of that task. Default: the service's `container`."
+    )
+    instance: Text | None = Field(None, description="EC2 instance id, instead of a service.")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> DatabaseTunnel:
+        if bool(self.service) == bool(self.instance):
+            raise ValueError("allowed: one of service and instance")
+        if self.container and self.instance:
+            raise ValueError("allowed: a container of a service's task only")
+        return self
 
 
 class Database(Model):
@@ -14,8 +34,14 @@ class Database(Model):
 
     run: Literal["local", "remote", "tunnel"] | None = Field(
         None,
-        description="`remote`: on the bastion; `tunnel`: from here, through the bastion; "
-        "`local`: from here. Default: remote if there is a bastion, else local.",
+        description="`remote`: on the bastion; `tunnel`: from here, through `tunnel` or the "
+        "bastion; `local`: from here. Default: remote if there is a bastion, tunnel if `tunnel` is "
+        "set, else local.",
+    )
+    tunnel: DatabaseTunnel | None = Field(
+        None,
+        description="What the tunnel leads through if not the bastion: Session Manager's port "
+        "forwarding (needs session-manager-plugin).",
     )
     secret: Text | None = Field(
         None,

@@ -394,9 +394,11 @@ class Environment(Model):
 
     @property
     def database_run(self) -> Literal["local", "remote", "tunnel"]:
-        """How the database is reached: as configured, else on the bastion if there is one."""
-        configured = self.database.run if self.database else None
-        return configured or ("remote" if self.bastion else "local")
+        """How the database is reached: as configured, else by the bastion or tunnel, if any."""
+        if self.database and self.database.run:
+            return self.database.run
+        tunnel = self.database.tunnel if self.database else None
+        return "remote" if self.bastion else "tunnel" if tunnel else "local"
 
 
 class Settings(Model):

@@ -59,14 +59,32 @@ def find_problems(name: str, values: Any, layers: Layers) -> list[Problem]:
 
 
 def _contradictions(name: str, values: Any) -> Iterator[Problem]:
-    """Paths to invalidate without a CDN: `cdn: none` contradicts them."""
+    """Keys that contradict each other."""
     services = values.get("services")
-    if values.get("cdn") != "none" or not isinstance(services, Mapping):
+    if not isinstance(services, Mapping):
         return
+    if values.get("cdn") == "none":
+        yield from _paths_without_cdn(name, services)
+    yield from _unknown_tunnel_service(name, values.get("database"), services)
+
+
+def _paths_without_cdn(name: str, services: Mapping[str, Any]) -> Iterator[Problem]:
     for service, given in services.items():
         if isinstance(given, Mapping) and given.get("invalidate"):
             keys = ("environments", name, "services", service, "invalidate")
             yield Problem("found paths, and `cdn` is none", "remove one of the two", keys)
+
+
+def _unknown_tunnel_service(
+    name: str, database: Any, services: Mapping[str, Any]
+) -> Iterator[Problem]:
+    """A tunnel through a service that the environment does not have."""
+    tunnel = database.get("tunnel") if isinstance(database, Mapping) else None
+    service = tunnel.get("service") if isinstance(tunnel, Mapping) else None
+    if isinstance(service, str) and service not in services:
+        keys = ("environments", name, "database", "tunnel", "service")
+        why = f"found {shortened(repr(service))}; allowed: {', '.join(sorted(services))}"
+        yield Problem(why, keys=keys)
 
 
 def _errors(name: str, values: Any) -> Iterator[Problem]:

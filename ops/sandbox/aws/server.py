@@ -35,6 +35,7 @@ from ops.sandbox.aws.ecs.services import Services
 from ops.sandbox.aws.ecs.store import EcsStore
 from ops.sandbox.aws.ecs.tasks import Tasks
 from ops.sandbox.aws.middleware import Gate
+from ops.sandbox.aws.sessions import Sessions
 from ops.sandbox.aws.signature import Signed
 from ops.sandbox.aws.targets import TargetTable
 from ops.sandbox.contracts import (
@@ -117,6 +118,8 @@ class Cloud:
         self.trail.install()
         Tasks(self.ecs).install()
         History(self.ecs).install()
+        self.sessions = Sessions(self.ecs)
+        self.sessions.install()
         self.scaling = Scaling()
         self.scaling.install()
         elb.ElbAnswers(self.targets, self.timing).install()

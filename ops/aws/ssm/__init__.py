@@ -1,0 +1,1 @@
+"""Systems Manager: sessions through tasks and instances."""

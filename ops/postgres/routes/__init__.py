@@ -1,0 +1,1 @@
+"""Ways to the database that are neither direct nor through a bastion."""
