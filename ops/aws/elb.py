@@ -64,6 +64,12 @@ def to_target_group(found: Mapping[str, Any]) -> TargetGroup:
     )
 
 
+def target_group_arns(balancer: Mapping[str, Any]) -> tuple[str, ...]:
+    """ARNs of an entry of a service's `loadBalancers`: of a blue/green pair both."""
+    alternate = (balancer.get("advancedConfiguration") or {}).get("alternateTargetGroupArn")
+    return tuple(arn for arn in (balancer.get("targetGroupArn"), alternate) if arn)
+
+
 def load_balancer_names(cloud: AwsSession) -> tuple[str, ...]:
     """The DNS names of the Region's load balancers (DescribeLoadBalancers)."""
     with cloud.translated("load balancers (elasticloadbalancing:DescribeLoadBalancers)"):

@@ -72,6 +72,7 @@ def _summary(found: dict[str, Any]) -> Distribution:
         origin_paths=tuple(
             each["OriginPath"] for each in _items(found["Origins"]) if each.get("OriginPath")
         ),
+        staging=bool(found.get("Staging")),
     )
 
 

@@ -12,7 +12,8 @@ EVERYTHING = "/*"
 class Distribution:
     """One distribution (ListDistributions, GetDistribution).
 
-    `status` is Deployed, or InProgress while a change propagates.
+    `status` is Deployed, or InProgress while a change propagates. `staging`: it is the copy of a
+    continuous deployment, which shares comment and origins with its primary distribution.
     """
 
     id: str
@@ -23,10 +24,13 @@ class Distribution:
     comment: str
     origins: tuple[str, ...] = ()  # "HOST http-only" (OriginProtocolPolicy), or "HOST s3"
     origin_paths: tuple[str, ...] = ()  # prefixes that it adds at an origin (OriginPath)
+    staging: bool = False
 
     def __str__(self) -> str:
         known_as = ", ".join(self.aliases) or self.comment
-        return f"{self.id} ({known_as})" if known_as else self.id
+        notes = (known_as, "staging" if self.staging else "", "" if self.enabled else "disabled")
+        about = "; ".join(filter(None, notes))
+        return f"{self.id} ({about})" if about else self.id
 
     def as_document(self) -> dict[str, object]:
         return {

@@ -13,11 +13,12 @@ from typing import Any
 from ops.aws.cloudtrail import updates_of
 from ops.aws.ecs import revision, service_state
 from ops.aws.ecs_task_state import task_state
-from ops.aws.elb import to_target, to_target_group
-from ops.aws.facts import ServiceState, TaskDefinition, TaskDefinitionArn
+from ops.aws.elb import target_group_arns, to_target, to_target_group, to_weights
+from ops.aws.facts import ServiceState, Target, TaskDefinition, TaskDefinitionArn
 from ops.core.findings import Denial, Evidence, Finding, Unknown
 from ops.diagnosis.facts import CheckFact, GroupFact, Incident, ServiceFact, parse_time
 from ops.diagnosis.model import Document, EvidenceSnapshot
+from ops.health.rules.targets import serving_group
 
 _TIME_SUFFIXES = ("At", "Time", "Date", "Timestamp", "Since", "Until")
 
@@ -146,6 +147,7 @@ def _previous(
 def _groups(
     raw: Mapping[str, Any], contents: Mapping[str, Any], problems: Mapping[str, Unknown]
 ) -> tuple[GroupFact, ...] | Unknown:
+    """The target group of each load balancer that serves, of the two of a blue/green pair."""
     missing = problems.get("elb/target-groups")
     if missing:
         return missing
@@ -153,22 +155,51 @@ def _groups(
     health = contents.get("elb/targets") or {}
     found = []
     for balancer in raw.get("loadBalancers") or ():
-        arn = balancer.get("targetGroupArn")
-        if arn not in groups:
+        pair = {
+            arn: _targets(health.get(arn), problems)
+            for arn in target_group_arns(balancer)
+            if arn in groups
+        }
+        if not pair:
             continue
-        targets = health.get(arn)
+        arn = serving_group(pair, _weights(balancer, contents))
         found.append(
             GroupFact(
                 to_target_group(groups[arn]),
-                problems.get("elb/targets", Unknown("the targets were not read"))
-                if targets is None
-                else tuple(to_target(each["Target"], each["TargetHealth"]) for each in targets),
+                pair[arn],
                 balancer.get("containerPort", 0),
                 balancer.get("containerName", ""),
                 groups[arn],
             )
         )
     return tuple(found)
+
+
+def _targets(
+    found: Iterable[Mapping[str, Any]] | None, problems: Mapping[str, Unknown]
+) -> tuple[Target, ...] | Unknown:
+    if found is None:
+        return problems.get("elb/targets", Unknown("the targets were not read"))
+    return tuple(to_target(each["Target"], each["TargetHealth"]) for each in found)
+
+
+def _weights(balancer: Mapping[str, Any], contents: Mapping[str, Any]) -> Mapping[str, int]:
+    """The shares of production's traffic of a blue/green pair; empty if they are unknown."""
+    wanted = (balancer.get("advancedConfiguration") or {}).get("productionListenerRule")
+    rules = (
+        rule
+        for listeners in (contents.get("elb/listeners") or {}).values()
+        for listener in listeners
+        for rule in listener.get("Rules") or ()
+    )
+    return next(
+        (
+            to_weights(rule.get("Actions") or ())
+            for rule in rules
+            if wanted and rule.get("RuleArn") == wanted
+        ),
+        {},
+    )
 
 
 def _checks(sweep: Mapping[str, Any]) -> Iterable[CheckFact]:

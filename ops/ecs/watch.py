@@ -396,7 +396,8 @@ class DeploymentWatch:
             self.targets = self.try_read("targets", self.observer.targets, self.targets)
         unhealthy = tuple(target for target in self.targets if target.state != "healthy")
         events = polling.health_check_events(service, self.id)
-        group = service.load_balancers[0].target_group if service.load_balancers else ""
+        first = service.load_balancers[0].target_group if service.load_balancers else ""
+        group = next((each.group for each in unhealthy if each.group), first)
         names = {
             "service": self.name,
             "ecs_service": service.name,

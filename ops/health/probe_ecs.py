@@ -5,7 +5,7 @@ Causes are read only for unhealthy services and targets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -160,7 +160,7 @@ def _target_group(
 ) -> Check:
     cloud = inputs.platform.cloud
     registered = {arn: try_call(partial(elb.targets, cloud, arn)) for arn in balancer.target_groups}
-    arn = targets.serving_group(registered)
+    arn = targets.serving_group(registered, _weights(inputs, balancer))
     found = registered[arn]
     facts = targets.GroupFacts(
         service=name,
@@ -177,3 +177,11 @@ def _target_group(
             facts, ingress=ingress, balancer=try_call(lambda: ec2.balancer_groups(cloud, arn))
         )
     return targets.check(facts)
+
+
+def _weights(inputs: SweepInputs, balancer: LoadBalancer) -> Mapping[str, int]:
+    """The shares of production's traffic of a blue/green pair; empty if they are unknown."""
+    if not (balancer.alternate and balancer.production_rule):
+        return {}
+    found = try_call(lambda: elb.rule_weights(inputs.platform.cloud, balancer.production_rule))
+    return {} if isinstance(found, Unknown) else found

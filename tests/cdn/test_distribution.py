@@ -78,6 +78,67 @@ def test_a_guess_is_refused_and_says_what_was_found(
     assert all(text in str(caught.value) for text in says) and "cdn.alias" in caught.value.next
 
 
+WIDE = distribution("E5", "*.example.com", "*.dev.example.com")
+STAGING = replace(OURS, id="E6", aliases=(), staging=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "cdn", "site", "chosen"),
+    [
+        ((WIDE, OTHER), Cdn(), "https://www.example.com", "E5"),
+        ((WIDE, OTHER), Cdn(alias="a.b.Example.com"), None, "E5"),
+        ((WIDE, OURS), Cdn(alias="example.com"), None, "E1"),
+        ((WIDE, distribution("E7", "www.example.com")), Cdn(alias="www.example.com"), None, "E7"),
+        (
+            (distribution("E8", "*.example.com"), distribution("E9", "*.dev.example.com")),
+            Cdn(),
+            "https://www.dev.example.com",
+            "E9",
+        ),
+        ((STAGING, OURS), Cdn(comment="CDN"), None, "E1"),
+        ((replace(OURS, id="E3", enabled=False), OURS), Cdn(comment="CDN"), None, "E1"),
+        ((replace(OURS, enabled=False),), Cdn(comment="CDN"), None, "E1"),
+    ],
+    ids=[
+        "a wildcard",
+        "a wildcard of several labels",
+        "a wildcard does not cover the domain itself",
+        "the exact alias before a wildcard",
+        "the longest wildcard",
+        "not the staging copy",
+        "the enabled one of two",
+        "a disabled one that is the only one",
+    ],
+)
+def test_the_distribution_that_serves_production_is_chosen(
+    found: tuple[Distribution, ...], cdn: Cdn, site: str | None, chosen: str
+) -> None:
+    """By CloudFront's own rules for aliases; a staging copy has its primary's comment."""
+    assert choose(found, cdn, site).id == chosen
+
+
+@pytest.mark.parametrize(
+    ("found", "cdn", "says"),
+    [
+        ((STAGING,), Cdn(comment="CDN"), ("none matches", "E6 (CDN; staging)")),
+        ((WIDE,), Cdn(alias="example.com"), ("none matches",)),
+        ((WIDE,), Cdn(alias="notexample.com"), ("none matches",)),
+        (
+            (replace(OURS, enabled=False), replace(OURS, id="E3", enabled=False)),
+            Cdn(comment="CDN"),
+            ("several match", "E1 (example.com; disabled), E3 (example.com; disabled)"),
+        ),
+    ],
+)
+def test_a_staging_or_uncovered_distribution_is_not_chosen(
+    found: tuple[Distribution, ...], cdn: Cdn, says: tuple[str, ...]
+) -> None:
+    """What was found is listed with the reason why it is none of the candidates."""
+    with pytest.raises(Refused) as caught:
+        choose(found, cdn, None)
+    assert all(text in str(caught.value) for text in says)
+
+
 def test_a_deployment_has_one_invalidation() -> None:
     """The same deployment and paths have the same reference; another deployment, or other paths,
     another one.

@@ -13,7 +13,8 @@ from ops.core.errors import Unreachable
 from ops.core.findings import Unknown
 from ops.diagnosis.collectors import ecs, elb
 from ops.diagnosis.collectors.registry import Reader
-from ops.diagnosis.incident import _definition
+from ops.diagnosis.incident import _definition, read_incident
+from tests.diagnosis.incidents import BALANCER, GROUP, find, snapshot, world
 
 Answers = dict[str, Callable[..., Any]]
 
@@ -141,3 +142,44 @@ def test_a_revision_that_was_not_read_is_unknown() -> None:
     assert _definition({}, "", {}) is None
     found = _definition({}, "arn:aws:ecs:us-east-1:1:task-definition/web:3", {})
     assert isinstance(found, Unknown) and "web:3" in found.why
+
+
+GREEN = GROUP.replace("/1", "/2")
+RULE = "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener-rule/app/dev-alb/1/2/3"
+
+
+@pytest.mark.parametrize(
+    ("weights", "serving"),
+    [((0, 100), GREEN), ((100, 0), GROUP), (None, GROUP)],
+    ids=["production on the alternate group", "on the first", "weights unknown: the healthy one"],
+)
+def test_the_serving_group_of_a_pair_is_examined(
+    weights: tuple[int, int] | None, serving: str
+) -> None:
+    """The idle group of a blue/green service has no targets, which is no finding."""
+    documents = world()
+    balancer = documents["ecs/services"]["dev-backend"]["loadBalancers"][0]
+    balancer["advancedConfiguration"] = {
+        "alternateTargetGroupArn": GREEN,
+        "productionListenerRule": RULE,
+    }
+    groups = documents["elb/target-groups"]
+    groups[GREEN] = {**groups[GROUP], "TargetGroupArn": GREEN}
+    documents["elb/targets"][GREEN] = []
+    if weights:
+        shares = [
+            {"TargetGroupArn": arn, "Weight": weight}
+            for arn, weight in zip((GROUP, GREEN), weights, strict=True)
+        ]
+        action = {"Type": "forward", "ForwardConfig": {"TargetGroups": shares}}
+        rule = {"RuleArn": RULE, "Priority": "1", "Conditions": [], "Actions": [action]}
+        documents["elb/listeners"][BALANCER] = [{"ListenerArn": "l", "Rules": [rule]}]
+    if weights == (0, 100):
+        pair = documents["elb/targets"]
+        pair[GREEN], pair[GROUP] = pair[GROUP], pair[GREEN]
+    [service] = read_incident(snapshot(documents)).services
+    assert not isinstance(service.target_groups, Unknown)
+    [found] = service.target_groups
+    assert found.group.arn == serving and not isinstance(found.targets, Unknown)
+    assert len(found.targets) == 2
+    assert find(documents).found == ()

@@ -276,6 +276,23 @@ def test_production_alternates_between_a_pair_of_target_groups(
     assert health_targets.serving_group({"blue": blue, "green": green}) == serving
 
 
+@pytest.mark.parametrize(
+    ("weights", "serving"),
+    [
+        ({"blue": 100, "green": 0}, "blue"),
+        ({"blue": 5, "green": 95}, "green"),
+        ({}, "green"),
+        ({"other": 100}, "green"),
+    ],
+)
+def test_the_group_that_gets_productions_traffic_is_checked(
+    weights: dict[str, int], serving: str
+) -> None:
+    """A new version under test is healthy while production, which is down, has the traffic."""
+    down = (Target("10.0.0.1", 3001, "unhealthy"),)
+    assert health_targets.serving_group({"blue": down, "green": UP}, weights) == serving
+
+
 def test_what_is_not_the_release_is_proved_and_recorded_by_its_own_tag() -> None:
     """The advice never deploys another version than the one that runs: whether to go back is a
     person's decision.

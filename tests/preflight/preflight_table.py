@@ -436,6 +436,17 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
         {"target_groups": (replace(TARGET_GROUP, port=80),)},
         "says 80; targets are registered with 3001",
     ),
+    (
+        "port",
+        "warn",
+        {
+            "state": replace(
+                STATE, load_balancers=(LoadBalancer(GROUP, "backend", 3001, "green"),)
+            ),
+            "target_groups": (TARGET_GROUP, replace(TARGET_GROUP, arn="green", name="g", port=80)),
+        },
+        "target group g says 80; targets are registered with 3001",
+    ),
     ("port", "unknown", {"target_groups": NO}, "it did not answer"),
     ("health-path", "ok", {}, "dev-backend-tg checks /api/health"),
     ("health-path", "ok", {"state": replace(STATE, load_balancers=())}, "no load balancer"),

@@ -25,6 +25,10 @@ _KEPT = frozenset({"hit"})  # a RefreshHit was just validated with the origin
 def choose(found: Sequence[Distribution], cdn: Cdn, site: str | None) -> Distribution:
     """The distribution with the configured alias, else comment, else the site's host as alias.
 
+    An alias may be covered by a wildcard (`*.example.com`); the exact one, then the longest wins,
+    as at CloudFront. Staging distributions serve no production traffic and are never chosen; of
+    several that match, the only enabled one is.
+
     Raises Refused naming the candidates: a wrong choice would invalidate another site's cache.
     """
     alias = cdn.alias or (None if cdn.comment else urlsplit(site or "").hostname)
@@ -33,14 +37,15 @@ def choose(found: Sequence[Distribution], cdn: Cdn, site: str | None) -> Distrib
         for text in (alias and f"alias {alias}", cdn.comment and f"comment {cdn.comment!r}")
         if text
     )
-    matching = [
-        each
-        for each in found
-        if alias and alias.lower() in (known.lower() for known in each.aliases)
+    production = [each for each in found if not each.staging]
+    matching = _with_alias(production, alias) if alias else []
+    matching = matching or [
+        each for each in production if cdn.comment and each.comment == cdn.comment
     ]
-    matching = matching or [each for each in found if cdn.comment and each.comment == cdn.comment]
-    if len(matching) == 1:
-        return matching[0]
+    enabled = [each for each in matching if each.enabled]
+    chosen = matching if len(matching) == 1 else enabled
+    if len(chosen) == 1:
+        return chosen[0]
     there = ", ".join(str(each) for each in matching or found) or "none"
     how = "several match" if matching else "none matches"
     raise Refused(
@@ -48,6 +53,23 @@ def choose(found: Sequence[Distribution], cdn: Cdn, site: str | None) -> Distrib
         f"{how}; found: {there}",
         "set cdn.alias, cdn.comment or cdn.distribution of this environment in invoke.yaml",
     )
+
+
+def _with_alias(found: Sequence[Distribution], host: str) -> list[Distribution]:
+    """The distributions whose alias covers a host best; aliases are unique in all of CloudFront."""
+    covering = {
+        each.id: max((_coverage(alias, host) for alias in each.aliases), default=0)
+        for each in found
+    }
+    best = max(covering.values(), default=0)
+    return [each for each in found if best and covering[each.id] == best]
+
+
+def _coverage(alias: str, host: str) -> int:
+    """How closely an alias covers a host: 0 for not at all, most for the host itself."""
+    alias, host = alias.lower(), host.lower()
+    wildcard = alias.startswith("*.") and host.endswith(alias[1:]) and host != alias[1:]
+    return len(host) + 1 if alias == host else len(alias) if wildcard else 0
 
 
 def reference(deployment: str, paths: Iterable[str]) -> str:

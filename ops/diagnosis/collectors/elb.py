@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ops.aws.elb import target_group_arns
 from ops.diagnosis.collectors.registry import Reader, chunks, collector
 
 _PER_CALL = 20  # ARNs of target groups or load balancers
@@ -17,7 +18,7 @@ def target_groups(reader: Reader) -> Any:
         for service in reader.content("ecs/services").values()
         if service
         for balancer in service.get("loadBalancers") or ()
-        for arn in _groups(balancer)
+        for arn in target_group_arns(balancer)
     )
     groups = [group for some in chunks(list(arns), _PER_CALL) for group in _described(reader, some)]
     return {each["TargetGroupArn"]: each for each in groups}
@@ -31,11 +32,6 @@ def _described(reader: Reader, arns: list[str]) -> list[Any]:
         if len(arns) == 1:
             return []
         return [group for arn in arns for group in _described(reader, [arn])]
-
-
-def _groups(balancer: dict[str, Any]) -> list[str]:
-    alternate = (balancer.get("advancedConfiguration") or {}).get("alternateTargetGroupArn")
-    return [arn for arn in (balancer.get("targetGroupArn"), alternate) if arn]
 
 
 @collector("elb/targets", "elasticloadbalancing:DescribeTargetHealth")

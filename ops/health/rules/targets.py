@@ -35,19 +35,23 @@ class GroupFacts:
     aws: str = "aws"
 
 
-def serving_group(groups: Mapping[str, tuple[Target, ...] | Unknown]) -> str:
+def serving_group(
+    groups: Mapping[str, tuple[Target, ...] | Unknown], weights: Mapping[str, int] | None = None
+) -> str:
     """Return the target group to check, of the two that a blue/green service has.
 
-    It has the most healthy targets; an unreadable group is preferred to one with none.
+    It has the largest share of production's traffic (`weights`). Where the shares are unknown or
+    equal, it has the most healthy targets; an unreadable group is preferred to one with none.
     """
 
-    def rank(arn: str) -> float:
+    def rank(arn: str) -> tuple[int, float]:
         found = groups[arn]
-        return (
+        healthy = (
             0.5
             if isinstance(found, Unknown)
             else sum(target.state == "healthy" for target in found)
         )
+        return (weights or {}).get(arn, 0), healthy
 
     return max(groups, key=rank)
 

@@ -71,8 +71,8 @@ def _check_target_groups(
     if isinstance(facts.target_groups, Unknown):
         return unknown(facts.target_groups.why)
     groups = {group.arn: group for group in facts.target_groups}
-    for balancer in balancers:
-        group = groups.get(balancer.target_group)
+    for arn, balancer in ((arn, each) for each in balancers for arn in each.target_groups):
+        group = groups.get(arn)
         if group and group.port != balancer.port:
             other = (
                 f"target group {group.name} says {group.port}; targets are registered with "
