@@ -23,6 +23,7 @@ from ops.health import sweep as health_sweep
 from ops.health.model import Check, Sweep, SweepRequest
 from ops.health.rules.diff import as_document
 from ops.health.rules.stored_sweep import StoredSweep
+from ops.ssh.sharing import shared_connections
 
 if TYPE_CHECKING:
     from ops.platform import Platform
@@ -66,7 +67,8 @@ def watch(
         with keys(on_stop=screen.pause, on_continue=screen.resume) as wait:
             while True:
                 began = time.monotonic()
-                found = health_sweep.sweep(platform, request, before)
+                with shared_connections():  # each sweep finds out whether the bastion answers
+                    found = health_sweep.sweep(platform, request, before)
                 stored = history.append(platform.settings, found, stored)
                 if request.save:
                     history.save(request.save, found)

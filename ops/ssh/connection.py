@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import ConfigError, TimedOut
 from ops.core.retry import pauses_within, retry
-from ops.ssh import errors, hops, relay, remote_shell
+from ops.ssh import errors, hops, relay, remote_shell, sharing
 from ops.ssh.errors import ConnectionLost
 from ops.ssh.port_forward import PROHIBITED, Forwarder, open_direct
 
 if TYPE_CHECKING:
+    from ops.core.config.database import Bastion
     from ops.core.config.settings import Settings
 
 _CHUNK = 32 * 1024
@@ -51,7 +52,8 @@ class CommandResult:
 class Host:
     """An open connection; a context manager that closes its gateways too.
 
-    `relay_python`: the Python there that connects to hosts behind it if sshd forbids forwarding.
+    `relay_python`: the Python there that connects to hosts behind it if sshd forbids forwarding;
+    `shared`: others use the connection too, so that it stays open.
     """
 
     connection: Any
@@ -59,6 +61,7 @@ class Host:
     known_hosts: Sequence[Path] = ()
     forwarders: list[Forwarder] = field(default_factory=list)
     relay_python: str | None = None
+    shared: bool = False
 
     def __enter__(self) -> Host:
         return self
@@ -221,6 +224,8 @@ class Host:
     def close(self) -> None:
         for forwarder in self.forwarders:
             forwarder.close()
+        if self.shared:
+            return
         hop = self.connection
         while hop is not None and not isinstance(hop, str):
             with suppress(Exception):  # a lost connection has nothing left to close
@@ -271,7 +276,7 @@ def _read_stdout(channel: Any, on_out: Callable[[bytes], None], end: float | Non
 
 
 def connect(settings: Settings, *, relay: bool = True) -> Host:
-    """Connect to the environment's bastion, hop by hop.
+    """Connect to the environment's bastion, hop by hop, or share an open connection to it.
 
     `relay`: reach the database through a process there if sshd forbids forwarding and
     `database.run` is remote.
@@ -285,14 +290,24 @@ def connect(settings: Settings, *, relay: bool = True) -> Host:
         raise ConfigError(
             f"environment {settings.name} has no bastion", why, f"add {key}.host to invoke.yaml"
         )
+    shared = sharing.shared((str(settings.root), repr(bastion)), lambda: _open(settings, bastion))
+    if shared is None:
+        host = _open(settings, bastion)
+    else:
+        host = replace(shared, forwarders=[], shared=True)
+    if relay and settings.environment.database_run == "remote":
+        host.relay_python = bastion.python
+    return host
+
+
+def _open(settings: Settings, bastion: Bastion) -> Host:
+    """Open a connection of its own."""
     try:
         connection, known_hosts = hops.build(settings.root, bastion)
     except OSError as error:
         timeout_s = bastion.connect_timeout
         raise errors.translate_error(error, bastion.host, (), timeout_s) from None
     host = Host(connection, _address(connection), known_hosts)
-    if relay and settings.environment.database_run == "remote":
-        host.relay_python = bastion.python
     try:
         _open_hop(connection, known_hosts, bastion.connect_timeout)
     except BaseException:

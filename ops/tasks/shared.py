@@ -28,6 +28,7 @@ from invoke.exceptions import Exit
 
 from ops.core import streams
 from ops.core.errors import Cancelled, Interrupted, OpsError
+from ops.ssh.sharing import shared_connections
 from ops.tasks.arguments import OpsTask, required_after
 from ops.tasks.command_line.core_options import check_core_options
 
@@ -190,7 +191,7 @@ def ops_task(
             with ui.ignore_broken_pipes(), signals_raised():
                 known.add_variables(os.environ)
                 session = Session(context, {key: given.get(key) for key in options})
-                with session.resources:
+                with shared_connections(), session.resources:
                     run_and_report(session, guarded, own)
 
         call.__doc__, call.__name__, call.__module__ = body.__doc__, body.__name__, body.__module__
