@@ -161,3 +161,16 @@ def test_adoption_is_named_where_tables_exist_without_a_revision(
         here.go()
     assert "inv db.adopt" in error.value.next
     assert "no revision is recorded: if another tool made them" in capsys.readouterr().err
+
+
+def test_a_revision_acts_once_however_often_it_is_read(here: Here, tmp_path: Path) -> None:
+    """A file that `upgrade()` writes: not by lint or --plan, and once by the upgrade."""
+    file = tmp_path / "acted"
+    here.project.write("0001", f"    open({str(file)!r}, 'a').write('x')")
+    lint.lint_project(here.target.settings)
+    planned = flow.plan_migration(here.target, "upgrade", None)
+    lint.review(here.target, planned)
+    assert not file.exists()
+    assert "an unknown number of rows" in planned.losses_as_text()
+    here.go()
+    assert file.read_text() == "x"

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import HeadMaintainer, RevisionStep
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
 from ops.migrator.model import Direction, MigrateError, Revision, split_heads
-from ops.migrator.revisions import session_state
+from ops.migrator.revisions import confined, rendering
 from ops.migrator.revisions.checksums import METADATA
 from ops.migrator.revisions.output import Hide
 from ops.migrator.revisions.user_code import (
-    UserCodeError,
     contained,
     describe,
     exception_text,
     location,
-    without_effects,
 )
 
 BASE, HEADS = "base", "heads"
 _RELATIVE = re.compile(r"@|[+-]\d+$")  # Alembic's goals relative to the database or to a branch
-_ALEMBIC_MARK = "/* Alembic */"
 
 
 class _Heads(HeadMaintainer):
@@ -281,46 +275,25 @@ class Scripts:
     ) -> tuple[list[str], str | None]:
         """The SQL of each step up to the first that can't be printed, and the reason.
 
-        The first step starts from `heads`.
+        The first step starts from `heads`. Revisions run in a process without network.
         """
-        buffer, ends = io.StringIO(), [0]
+        texts: list[str] = []
+        problem: str | None = None
 
-        def one_by_one(_heads: Any, context: Any) -> Iterator[RevisionStep]:
-            _mark_alembic_transactions(context.impl)
-            for step in steps:
-                step.migration_fn = _only_printed(step.migration_fn, context.impl, buffer)
-                yield step  # Alembic has written it when it asks for the next
-                ends.append(buffer.tell())
+        def render(send: rendering.Send) -> None:
+            rendering.render(self.directory, self.config, steps, heads, send)
 
-        self.config.output_buffer = buffer
-        environment: Any = EnvironmentContext(
-            self.config, self.directory, fn=one_by_one, as_sql=True, starting_rev=heads or None
-        )
-        problem = None
         try:
-            with contained(self.hide), environment:
-                self.directory.run_env()
-            ends.pop()  # what follows the last revision (base has no version table) belongs to it
-        except UserCodeError as error:
-            what = (
-                f"revision {steps[len(ends) - 1].revision.revision}"
-                if len(ends) <= len(steps)
-                else "env.py"
-            )
-            raise MigrateError(
-                "failed",
-                what,
-                describe(error) + location(error, Path(self.folder)),
-                "raise an exception instead",
-            ) from None
-        except (
-            Exception
-        ) as error:  # a revision is Python, and may fail in any way without a database
-            problem = describe(error) + location(error, Path(self.folder))
-        text = buffer.getvalue()
-        texts = [text[begin:end] for begin, end in pairwise([*ends, len(text)])]
-        for step, each in zip(steps, texts, strict=False):
-            _check_encodable(each, step)
+            with contained(self.hide):
+                for kind, value in confined.results(render):
+                    if kind == "error":
+                        raise MigrateError(*value)
+                    if kind == "text":
+                        texts.append(value)
+                    else:
+                        problem = value
+        except confined.ProcessEnded as error:
+            texts, problem = [*texts[: len(steps) - 1], ""], str(error)
         return texts, problem
 
     @contextmanager
@@ -340,44 +313,6 @@ class Scripts:
         except Exception as error:
             why = describe(error) + location(error, Path(self.folder))
             raise MigrateError("config", what, why, "correct the file that it names") from None
-
-
-def _check_encodable(text: str, step: RevisionStep) -> None:
-    """Raise MigrateError if SQL contains a lone surrogate, which UTF-8 can't encode."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        line = text[: error.start].rpartition("\n")[2] + text[error.start :].partition("\n")[0]
-        shown = line.encode("utf-8", "backslashreplace").decode()[:80]
-        what, why = (
-            f"revision {step.revision.revision}",
-            f"its SQL holds a lone surrogate, which is no character: {shown}",
-        )
-        raise MigrateError("failed", what, why, "correct the text") from None
-
-
-def _only_printed(original: Any, impl: Any, buffer: io.StringIO) -> Any:
-    """`original` without side effects, and with the engine's resets where they matter."""
-
-    def run_one(**given: Any) -> None:
-        begin = buffer.tell()
-        with without_effects():
-            original(**given)
-        buffer.seek(begin)
-        if session_state.changes_session(buffer.read()):
-            for statement in session_state.RESET_STATEMENTS:
-                impl.static_output(f"{statement} {_ALEMBIC_MARK}{impl.command_terminator}")
-
-    run_one.__name__ = original.__name__
-    return run_one
-
-
-def _mark_alembic_transactions(impl: Any) -> None:
-    """Mark Alembic's own BEGIN and COMMIT, because the linter refuses a revision's."""
-    impl.emit_begin = lambda: impl.static_output(f"BEGIN {_ALEMBIC_MARK}{impl.command_terminator}")
-    impl.emit_commit = lambda: impl.static_output(
-        f"COMMIT {_ALEMBIC_MARK}{impl.command_terminator}"
-    )
 
 
 def to_revision(script: Any) -> Revision:

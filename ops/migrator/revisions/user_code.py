@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 import traceback
@@ -41,18 +42,30 @@ _C_EXIT_FUNCTIONS |= {"execv", "execve", "execvp", "execl", "execlp", "execle", 
 
 # audit events that are refused while SQL is only printed
 _EFFECTS = {
+    "socket.__new__": "opening",
     "socket.connect": "connecting to",
     "socket.getaddrinfo": "resolving",
+    "socket.gethostbyname": "resolving",
     "socket.sendto": "sending to",
+    "socket.sendmsg": "sending to",
+    "socket.bind": "listening on",
     "subprocess.Popen": "starting",
     "os.system": "starting",
+    "os.exec": "starting",
     "os.posix_spawn": "starting",
     "os.remove": "removing",
     "os.rename": "renaming",
     "os.mkdir": "creating",
     "os.rmdir": "removing",
+    "os.truncate": "writing",
+    "os.link": "linking",
+    "os.symlink": "linking",
+    "os.chmod": "changing",
+    "os.chown": "changing",
     "shutil.rmtree": "removing",
+    "sqlite3.connect": "opening",
 }
+_OF_SOCKET = ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
@@ -78,7 +91,7 @@ class _Block:
 _blocks: list[_Block] = []
 _theirs: weakref.WeakKeyDictionary[threading.Thread, _Block] = weakref.WeakKeyDictionary()
 _hooked = False
-_printing = 0  # how many uses of `without_effects` are active
+_refused: list[EffectRefused] | None = None  # within `without_effects`
 
 
 @contextmanager
@@ -159,17 +172,15 @@ def _refusing(
 
 def _audited(event: str, given: tuple[Any, ...]) -> None:
     """Audit hook: refuse what ends the process without a function of `os`, and side effects."""
-    ends = event in ("ctypes.dlsym", "os.exec", "os.kill")
-    effect = _printing and (event in _EFFECTS or event == "open")
-    if not _blocks or not (ends or effect):
+    if _refused is not None and (event in _EFFECTS or event == "open"):
+        _refuse_effect(event, given)
+    if not _blocks or event not in ("ctypes.dlsym", "os.exec", "os.kill"):
         return
     process, thread = os.getpid(), threading.current_thread()
     if process != _blocks[-1].process:
         return
     if thread not in _theirs and not any(block.owner is thread for block in _blocks):
         return
-    if effect:
-        _refuse_effect(event, given)
     if event == "ctypes.dlsym" and given[1] in _C_EXIT_FUNCTIONS:
         raise UserCodeError(f"{given[1]}() of the C library was used, which ends the process")
     if event == "os.exec":
@@ -188,21 +199,31 @@ def _refuse_effect(event: str, given: tuple[Any, ...]) -> None:
         if isinstance(path, int) or not writes or path == os.devnull:
             return
         doing = f"writing {path!r}"
+    elif event == "socket.__new__":
+        if given[1] not in (socket.AF_INET, socket.AF_INET6):
+            return  # of a socketpair
+        doing = "opening a network socket"
     else:
-        at = 1 if event in ("socket.connect", "socket.sendto") else 0  # after the socket itself
+        at = 1 if event in _OF_SOCKET else 0  # after the socket itself
         doing = f"{_EFFECTS[event]} {given[at]!r}"
-    raise EffectRefused(f"{doing} is refused while its SQL is only read")
+    error = EffectRefused(f"{doing} is refused while its SQL is only read")
+    if _refused is not None:
+        _refused.append(error)
+    raise error
 
 
 @contextmanager
-def without_effects() -> Iterator[None]:
-    """Refuse network, processes and file changes of user code, while its SQL is only read."""
-    global _printing
-    _printing += 1
+def without_effects() -> Iterator[list[EffectRefused]]:
+    """Refuse network, programs and file changes of this process, while SQL is only read.
+
+    Yields the refusals, which user code may ignore.
+    """
+    global _refused
+    before, _refused = _refused, []
     try:
-        yield
+        yield _refused
     finally:
-        _printing -= 1
+        _refused = before
 
 
 @contextmanager
