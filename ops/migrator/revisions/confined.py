@@ -1,4 +1,4 @@
-"""Run a function in a forked process that has no network, no other programs, and little time.
+"""Run a function in a forked process without network, other programs, or unlimited time.
 
 `upgrade()` is Python, and its SQL is only known after running it. A process of its own contains
 what the SQL does not need: changes of `os.environ`, an endless loop, a crash, memory. Python's

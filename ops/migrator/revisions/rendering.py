@@ -1,4 +1,4 @@
-"""The SQL of revisions, recorded by Alembic's offline mode in a process of its own (`confined`)."""
+"""The SQL of revisions, recorded by Alembic in a process of its own (`confined`)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def render(
     heads: tuple[str, ...],
     send: Send,
 ) -> None:
-    """Send ("text", SQL) of each step, ("problem", reason), or ("error", fields of MigrateError).
+    """Send ("text", SQL) of each step, ("problem", reason), or ("error", its fields).
 
     A problem ends the SQL of its step, and the steps after it are not run.
     """
