@@ -44,6 +44,10 @@ MISSING = "MISSING"
 _NO_ANSWER = "ECS answered with neither the service nor a failure"
 
 
+class ClusterMissing(Refused):
+    """The cluster does not exist, or was deleted: so there is none of its services either."""
+
+
 class _ConcurrentRegistration(OpsError):
     """ECS refused a registration because of another one of the same family."""
 
@@ -51,8 +55,8 @@ class _ConcurrentRegistration(OpsError):
 def translated_ecs(
     cloud: AwsSession, what: str, cluster: str, **answers: OpsError
 ) -> AbstractContextManager[None]:
-    """Translate ECS errors during `what`; a missing cluster becomes Refused, naming the cluster."""
-    missing = Refused(
+    """Translate ECS errors during `what`; a missing cluster is ClusterMissing, and named."""
+    missing = ClusterMissing(
         f"cluster {cluster} does not exist in {cloud.region}",
         "ECS answered ClusterNotFoundException",
         f"correct `cluster` (or `region`) in invoke.yaml; see: {cloud.program} ecs list-clusters",
@@ -63,7 +67,7 @@ def translated_ecs(
 def service(cloud: AwsSession, cluster: str, name: str) -> ServiceState | None:
     """Describe a service (ecs:DescribeServices); None if it does not exist or was deleted.
 
-    Raises Refused for a missing cluster.
+    Raises ClusterMissing, a Refused, for a missing cluster.
     """
     what = f"service {name} in cluster {cluster} (ecs:DescribeServices)"
     with translated_ecs(cloud, what, cluster):

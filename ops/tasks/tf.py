@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from ops.terraform.workspace import TerraformWorkspace
 
 _LOCK_WAIT = {"lock_wait": "Wait this long for a locked state (10m)."}
+_PLAN_HELP = {
+    **_LOCK_WAIT,
+    "target": "Limit the plan to ADDRESS and what it depends on (repeat for more).",
+}
 _APPLY_HELP = {
     "lock_wait": "Wait this long for a locked state, or for a deploy to end (10m).",
     "allow_destroy": "Allow Terraform to destroy or replace ADDRESS, which --yes does not (repeat "
@@ -35,12 +39,15 @@ def init(session: Session) -> None:
     session.report(initialise(_workspace(session)))
 
 
-@ops_task(options=("json", "lock_wait"), help=_LOCK_WAIT)
-def plan(session: Session) -> None:
+@ops_task(options=("json", "lock_wait"), help=_PLAN_HELP, repeated=("target",))
+def plan(session: Session, target: Any = None) -> None:
     """Save a plan and print it, with every service's image as it is running."""
     from ops.terraform.plan import plan_as_running
 
-    session.report(plan_as_running(_workspace(session), wait_s=session.lock_wait_s()))
+    planned = plan_as_running(
+        _workspace(session), wait_s=session.lock_wait_s(), targets=tuple(target or ())
+    )
+    session.report(planned)
 
 
 @ops_task(

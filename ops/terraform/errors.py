@@ -159,6 +159,16 @@ def _unset(what: str, error: Diagnostic, location: TerraformLocation) -> OpsErro
     )
 
 
+def _needs_target(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
+    line = f" ({' '.join(error.code.split())})" if error.code else ""
+    why = f"the number of a resource's instances{line} depends on what only an apply can tell"
+    how = (
+        "apply what it depends on first: inv tf.plan --target ADDRESS, then inv tf.apply and "
+        "inv tf.plan"
+    )
+    return OpsError(f"{what}: it takes two applies", why, how)
+
+
 def _no_provider(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
     how = (
         "check network and proxy; without a network: a mirror (provider_installation in "
@@ -215,6 +225,7 @@ _TRANSLATORS: tuple[tuple[re.Pattern[str], _Translator], ...] = tuple(
         ),
         (r"value for undeclared variable", _undeclared),
         (r"no value for required variable", _unset),
+        (r"invalid (count|for_each) argument.*until apply", _needs_target),
         (
             r"saved plan is stale|plan file .* (stale|different state lineage)|saved plan "
             r"does not match",

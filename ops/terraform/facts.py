@@ -193,7 +193,8 @@ class SavedPlan:
     """A plan file, and what it was made from.
 
     `made_at` is ISO 8601, UTC. `uncommitted` are files with changes that no commit had, `images`
-    the values of the image variables.
+    the values of the image variables, `targets` the addresses that it is limited to, with what
+    they depend on.
     """
 
     file: Path
@@ -203,6 +204,7 @@ class SavedPlan:
     by: str
     uncommitted: tuple[str, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
 
     @classmethod
     def from_document(cls, file: Path, found: Mapping[str, Any]) -> SavedPlan:
@@ -215,6 +217,7 @@ class SavedPlan:
             str(found["by"]),
             tuple(found["uncommitted"]),
             dict(found["images"]),
+            tuple(found.get("targets", ())),
         )
         if datetime.fromisoformat(saved.made_at).tzinfo is None:
             raise ValueError("made_at has no time zone")
@@ -233,6 +236,7 @@ class SavedPlan:
             "by": self.by,
             "uncommitted": list(self.uncommitted),
             "images": dict(self.images),
+            "targets": list(self.targets),
         }
 
 

@@ -7,7 +7,7 @@ other services back to the default image. A service whose image cannot be read s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ from ops.core.parallel import gather
 from ops.platform import Platform
 from ops.terraform import program
 from ops.terraform.program import TerraformProgram
+from ops.terraform.rules.plan_diff import existing_services
+from ops.terraform.rules.plan_json import PlanDocument
 from ops.terraform.rules.scope import undeclared_variables, variable_value
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def _running_images(platform: Platform, services: Iterable[str]) -> dict[str, st
             )
             raise Refused(f"the image of {name} could not be read", why, "inv preflight")
         if each is None:
-            ui.progress(f"{name} does not exist yet: Terraform uses its default image")
+            ui.progress(f"{name} does not exist yet: Terraform uses its own value or default")
         else:
             images[name] = str(each)
     return images
@@ -82,10 +84,14 @@ def _running_images(platform: Platform, services: Iterable[str]) -> dict[str, st
 def _running_image(platform: Platform, name: str) -> str | None:
     """Return the image of the service's own revision; None if there is no such service.
 
-    The family's latest revision may be another one.
+    So it is without the cluster, as before a first apply. The family's latest revision may be
+    another one.
     """
     environment, service = platform.settings.environment, platform.settings.service(name)
-    state = ecs.service(platform.cloud, environment.cluster, service.ecs_service)
+    try:
+        state = ecs.service(platform.cloud, environment.cluster, service.ecs_service)
+    except ecs.ClusterMissing:
+        state = None
     if state is None:
         return None
     revision = ecs.task_definition(platform.cloud, state.task_definition)
@@ -109,6 +115,27 @@ def _variable_value(service: Service, name: str, image: str) -> str:
             "deploy it by a tag, or set image_variable_kind: uri",
         )
     return found
+
+
+def check_default_images(
+    platform: Platform, images: Mapping[str, str], contents: PlanDocument
+) -> None:
+    """Raise Refused if a service that was not found, and so has no image here, is in the state.
+
+    Then ECS was asked in the wrong place, and the plan sets the service to the default image.
+    """
+    services = platform.settings.environment.services
+    for name, variable in names(platform).items():
+        ecs_service = services[name].ecs_service
+        known = existing_services(contents, ecs_service) if variable not in images else ()
+        if known:
+            cluster = platform.settings.environment.cluster
+            raise Refused(
+                f"the image of {name} is not known",
+                f"cluster {cluster} has no service {ecs_service}, but Terraform's state has it "
+                f"({known[0]}): the plan would set it to the variable's default image",
+                f"correct `cluster`, `region` or services.{name}.ecs_service in invoke.yaml",
+            )
 
 
 def check_declared(platform: Platform, tf: TerraformProgram) -> None:

@@ -41,7 +41,6 @@ class TerraformPlan:
     saved: SavedPlan
     contents: PlanDocument
     environment: str
-    targeted: bool = False
     deploys_revisions: bool = False  # deploys change the services' revisions outside of Terraform
 
     exit_code: ClassVar[int] = 0
@@ -52,13 +51,11 @@ class TerraformPlan:
         workspace: TerraformWorkspace,
         saved: SavedPlan,
         contents: PlanDocument,
-        *,
-        targeted: bool = False,
     ) -> TerraformPlan:
         """A saved plan of this workspace's environment."""
         settings = workspace.platform.settings
         by_ecs = settings.environment.rollout == "ecs"
-        return cls(saved, contents, settings.name, targeted, by_ecs)
+        return cls(saved, contents, settings.name, by_ecs)
 
     @cached_property
     def changes(self) -> tuple[ResourceChange, ...]:
@@ -76,7 +73,7 @@ class TerraformPlan:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What makes its effect uncertain."""
-        return plan_review.warnings(self.contents, targeted=self.targeted)
+        return plan_review.warnings(self.contents, targeted=bool(self.saved.targets))
 
     @property
     def refusal(self) -> str:
@@ -115,7 +112,11 @@ class TerraformPlan:
         """Where it is saved, and how to apply it."""
         alarming = [each for each in self.changes if each.alarming and not each.unknown]
         words = ["inv tf.apply", *([allow_options(alarming)] if alarming else [])]
-        return f"saved: {self.saved.file}\napply it: {' '.join(words)}"
+        lines = [f"saved: {self.saved.file}", f"apply it: {' '.join(words)}"]
+        if self.saved.targets:
+            limits = ", ".join(self.saved.targets)
+            lines.append(f"it is limited to {limits} and what that depends on: then inv tf.plan")
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,8 @@ def plan(
         initialise(workspace)
         retry_transient(make)
     contents = _read_or_discard(workspace, file)
+    if not refresh_only:
+        _check_or_discard(workspace, file, images, contents)
     source = workspace.platform.settings.source
     saved = SavedPlan(
         file,
@@ -195,9 +198,10 @@ def plan(
         plan_files.current_user(),
         uncommitted_in(checkout.changes, git.below(source, workspace.tf.directory)),
         images,
+        targets,
     )
     plan_files.save_metadata(saved)
-    return TerraformPlan.of(workspace, saved, contents, targeted=bool(targets))
+    return TerraformPlan.of(workspace, saved, contents)
 
 
 def _read_or_discard(workspace: TerraformWorkspace, file: Path) -> PlanDocument:
@@ -209,15 +213,29 @@ def _read_or_discard(workspace: TerraformWorkspace, file: Path) -> PlanDocument:
         raise
 
 
+def _check_or_discard(
+    workspace: TerraformWorkspace, file: Path, images: Mapping[str, str], contents: PlanDocument
+) -> None:
+    """Raise Refused, and delete the plan, if it sets a running service to a default image."""
+    try:
+        image_variables.check_default_images(workspace.platform, images, contents)
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
 def read_plan(workspace: TerraformWorkspace, file: Path) -> PlanDocument:
     """Read the contents of a saved plan."""
     return retry_transient(lambda: program.show(workspace.tf, file))
 
 
-def plan_as_running(workspace: TerraformWorkspace, *, wait_s: float = 0.0) -> TerraformPlan:
+def plan_as_running(
+    workspace: TerraformWorkspace, *, wait_s: float = 0.0, targets: tuple[str, ...] = ()
+) -> TerraformPlan:
     """Plan with the image that each service is running, and print the plan (`tf.plan`)."""
     image_variables.check_declared(workspace.platform, workspace.tf)
-    planned = plan(workspace, image_variables.values(workspace.platform), wait_s=wait_s)
+    images = image_variables.values(workspace.platform)
+    planned = plan(workspace, images, wait_s=wait_s, targets=targets)
     planned.print()
     if planned.saved.uncommitted:
         files = ", ".join(planned.saved.uncommitted[:3])

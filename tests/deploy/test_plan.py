@@ -59,6 +59,9 @@ def deployment(
     return Deployment(id, status, f"{ARN}:{revision}", 2, running, 0, 0, state, "")
 
 
+HOPELESS = replace(deployment(revision=8, running=0, state="IN_PROGRESS"), failed=9)
+
+
 def service(*deployments: Deployment) -> ServiceState:
     return ServiceState(
         "backend", "ACTIVE", deployments[0].task_definition, 2, 2, 0, deployments, (), ()
@@ -160,6 +163,14 @@ ROLLOUT = EVERYTHING[2:]
             },
             ROLLOUT,
         ),
+        (
+            {"image": IMAGE, "revision": RUNS_IT, "state": service(HOPELESS)},
+            ROLLOUT,
+        ),
+        (
+            {"revision": RUNS_IT, "state": service(replace(HOPELESS, failed=0))},
+            ["build", "push", *ROLLOUT],
+        ),
     ],
     ids=[
         "nothing there",
@@ -173,6 +184,8 @@ ROLLOUT = EVERYTHING[2:]
         "tag moved",
         "under way",
         "not steady",
+        "under way, all tasks failed",
+        "under way, not pushed yet",
     ],
 )
 def test_only_what_the_world_lacks_is_planned(change: dict[str, Any], expected: list[str]) -> None:

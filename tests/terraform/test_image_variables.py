@@ -14,6 +14,7 @@ from ops.core.errors import ConfigError, Refused
 from ops.platform import Platform
 from ops.terraform import image_variables
 from tests import plain_aws
+from tests.terraform.terraform_plans import parsed, resource
 
 KEYS = {"access_key": "AKIAREHEARSAL00000", "secret_key": "rehearsal"}
 REGISTRY = "127.0.0.1:5000/davidshaevel"
@@ -96,6 +97,35 @@ def test_a_service_that_is_not_there_yet_is_left_to_its_default(
     """Terraform is to make it: that is said, and no value is invented."""
     assert image_variables.values(platform(endpoint, frontend=service("frontend"))) == {}
     assert "frontend does not exist yet" in capsys.readouterr().err
+
+
+def test_without_the_cluster_no_service_is_there_yet(
+    endpoint: str, cloud: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before a first apply, and after the platform was taken down (the cluster is INACTIVE)."""
+    here = platform(endpoint, frontend=service("frontend"), backend=service("backend"))
+    for lost in (lambda: None, lambda: cloud.create_cluster(clusterName="dev")):
+        lost()
+        cloud.delete_cluster(cluster="dev")
+        assert image_variables.values(here) == {}
+        reported = capsys.readouterr().err
+        assert "frontend does not exist yet" in reported and "backend does not" in reported
+
+
+def test_a_service_of_the_state_that_was_not_found_is_not_set_to_a_default(
+    endpoint: str, cloud: Any
+) -> None:
+    """A wrong `cluster` or `ecs_service`: else its plan would roll the default image out."""
+    here = platform(endpoint, frontend=service("frontend"))
+    kept = {"name": "dev-frontend", "desired_count": 2}
+    existing = parsed(resource("module.x.aws_ecs_service.f", ["no-op"], kept, kept))
+    with pytest.raises(Refused, match="the image of frontend is not known") as found:
+        image_variables.check_default_images(here, {}, existing)
+    assert "module.x.aws_ecs_service.f" in found.value.why
+    assert "services.frontend.ecs_service" in found.value.next
+    image_variables.check_default_images(here, {"frontend_image": "v1"}, existing)
+    created = parsed(resource("aws_ecs_service.f", ["create"], None, kept))
+    image_variables.check_default_images(here, {}, created)
 
 
 def test_a_sibling_that_cannot_be_read_stops_the_plan(endpoint: str, cloud: Any) -> None:

@@ -146,6 +146,16 @@ UNSAVED = line("Failed to save state", "ExpiredToken: wrote it to errored.tfstat
             "no var file",
             "TF_VAR_cluster",
         ),
+        (
+            line(
+                "Invalid count argument",
+                'The "count" value depends on resource attributes that cannot be determined until '
+                "apply, so Terraform cannot predict how many instances will be created.",
+            ),
+            OpsError,
+            "depends on what only an apply can tell",
+            "inv tf.plan --target ADDRESS",
+        ),
         (PROVIDER_TEXT, TerraformError, "Failed to query", "mirror"),
         (
             EXPIRED,

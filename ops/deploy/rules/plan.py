@@ -202,7 +202,7 @@ def _rollout_steps(
     back = _last_healthy(facts, revision, cached=bool(service.invalidate))
     watch = WatchDeployment(state.name, no_rollback)
     if primary and _runs(facts, revision, service.container, image):
-        if primary.rollout_state == _UNDER_WAY:
+        if primary.rollout_state == _UNDER_WAY and _can_continue(facts, primary):
             already = f"{state.name} is rolling {revision.label} out already ({primary.id})"
             return (ContinueRollout(image, back, no_rollback, primary.id), watch), (already,)
         if _settled(state, primary):
@@ -210,6 +210,16 @@ def _rollout_steps(
     register = RegisterTaskDefinition(revision, service.container, image)
     update = UpdateService(image, back, no_rollback, state.name, state.desired)
     return (register, update, watch), ()
+
+
+def _can_continue(facts: ReleaseFacts, primary: Deployment) -> bool:
+    """Whether the rollout in progress may be judged as this release's own.
+
+    Not if its image is pushed only now (as after a first apply), or if all its tasks have failed:
+    their failures precede whatever this run mends, so it starts a deployment of its own.
+    """
+    all_failed = primary.failed > 0 and primary.running == 0
+    return isinstance(facts.image, Image) and not all_failed
 
 
 def _revision_steps(

@@ -63,6 +63,7 @@ _PLACEHOLDERS = {
     "until": "TIME",
     "grep": "TEXT",
     "allow-destroy": "ADDRESS",
+    "target": "ADDRESS",
     "skip": "NAME",
     "only": "GROUP",
     "from-sql": "FILE",

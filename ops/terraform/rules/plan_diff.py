@@ -320,6 +320,15 @@ def addresses(plan: PlanDocument, resource_type: str, name: str) -> tuple[str, .
     )
 
 
+def existing_services(plan: PlanDocument, name: str) -> tuple[str, ...]:
+    """Return the addresses of ECS services of this name that exist before the apply."""
+    return tuple(
+        each.address
+        for each in plan.resource_changes
+        if each.type == SERVICE and _own_name(each.change.before) == name
+    )
+
+
 def planned_image(plan: PlanDocument, family: str, container: str) -> str | None:
     """Return the image of a container of a task definition after the apply.
 

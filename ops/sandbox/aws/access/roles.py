@@ -114,7 +114,13 @@ def _policies(role: str) -> Iterator[dict[str, Any]]:
     for text in list(found.policies.values()):
         yield from _statements(text)
     for managed in list(found.managed_policies.values()):
-        yield from _statements(managed.document)
+        yield from _statements(_document(managed))
+
+
+def _document(policy: Any) -> str:
+    """Return the default version of a managed policy."""
+    versions = {each.version_id: each.document for each in policy.versions}
+    return str(versions[policy.default_version_id])
 
 
 def _statements(policy: Any) -> Iterable[dict[str, Any]]:
