@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from ops.aws.facts import Image, Repository
+from ops.aws.facts import EcrUri, Image, Repository
 from ops.aws.session import AwsSession
 from ops.core.errors import Unreachable
 from ops.core.redaction.redact import known
 
-# ECR's hosts in every partition, dual-stack and FIPS ones included
-_URI = re.compile(
-    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+/(?P<name>.+)"
-)
 _PAGE_SIZE = 1000  # the most that ECR returns at once
 
 
@@ -45,22 +40,21 @@ class _Place:
     @classmethod
     def of(cls, cloud: AwsSession, repository: str) -> _Place:
         """The place of a repository's name, or of its URI in another account or Region."""
-        found = _URI.fullmatch(repository)
+        found = EcrUri.parse(repository)
         if found is None:
             return cls(cloud, repository, {})
-        registry = {"registryId": found["account"]}
-        return cls(cloud.in_region(found["region"]), found["name"], registry)
+        return cls(cloud.in_region(found.region), found.name, {"registryId": found.account})
 
 
 def repository_name(repository: str) -> str:
     """The name of a repository that is configured by its name or its URI."""
-    found = _URI.fullmatch(repository)
-    return found["name"] if found else repository
+    found = EcrUri.parse(repository)
+    return found.name if found else repository
 
 
 def place_of(repository: Repository) -> str:
     """The URI of a repository in ECR; its name where another registry stands in for ECR."""
-    return repository.uri if _URI.fullmatch(repository.uri) else repository.name
+    return repository.uri if EcrUri.parse(repository.uri) else repository.name
 
 
 def repository(cloud: AwsSession, name: str) -> Repository | None:

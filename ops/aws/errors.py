@@ -85,6 +85,13 @@ _UNREACHED = frozenset(
         "ResponseStreamingError",
     }
 )
+_ENDPOINT_KINDS = (
+    (re.compile(r"//(?:\S*[.-])?fips[.-]"), "AWS_USE_FIPS_ENDPOINT or use_fips_endpoint"),
+    (
+        re.compile(r"//\S*(?:\.api\.aws|\.dualstack\.)"),
+        "AWS_USE_DUALSTACK_ENDPOINT or use_dualstack_endpoint",
+    ),
+)
 _PERMISSION = re.compile(r"not authorized to perform:? \[?([\w:*-]+)")
 _USER = re.compile(r"User: (arn:\S+)")
 
@@ -187,6 +194,12 @@ def _unreachable_error(
     if name in _SLOW:
         return Unreachable(what, f"{where} did not answer in time ({message})", again)
     if name in _UNREACHED:
+        for pattern, setting in _ENDPOINT_KINDS:
+            if pattern.search(message):
+                again = (
+                    f"check that AWS has such an endpoint there: {setting} is set, in the "
+                    f"environment or in the profile; then network and VPN"
+                )
         return Unreachable(what, f"{where} cannot be reached ({message})", again)
     if name == "SSLError":
         return Unreachable(

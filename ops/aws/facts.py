@@ -387,6 +387,31 @@ class TaskDefinition:
         return next((each for each in self.containers if each.get("name") == name), None)
 
 
+# ECR's hosts in every partition, dual-stack and FIPS ones included
+_ECR_URI = re.compile(
+    r"(?P<account>\d{12})\.dkr[.-]ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+/"
+    r"(?P<name>[^:@]+)"
+)
+
+
+@dataclass(frozen=True)
+class EcrUri:
+    """The repository that an image reference or URI names in ECR.
+
+    A repository has several hosts (dual-stack and FIPS ones), which make no difference here.
+    """
+
+    account: str
+    region: str
+    name: str
+
+    @classmethod
+    def parse(cls, reference: str) -> EcrUri | None:
+        """The repository of a reference, with or without tag and digest; None outside of ECR."""
+        found = _ECR_URI.match(reference)
+        return cls(found["account"], found["region"], found["name"]) if found else None
+
+
 @dataclass(frozen=True)
 class Repository:
     """An ECR repository; `uri` is `registry/name`.

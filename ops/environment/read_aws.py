@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops.aws import ecr, ecs, elb, rds, s3, secrets
 from ops.aws.cloudwatch import logs
-from ops.aws.facts import TargetGroup, TaskDefinition
+from ops.aws.facts import LogGroupRef, TargetGroup, TaskDefinition
 from ops.cdn import cloudfront, invalidate
 from ops.core.errors import ConfigError, Refused
 from ops.core.findings import Unknown
@@ -104,8 +104,12 @@ def _repository(platform: Platform, key: str, name: str) -> Iterator[KeyComparis
 
 
 def _log_group(platform: Platform, key: str, name: str) -> Iterator[KeyComparison]:
+    account = LogGroupRef.parse(name, "").account
     if logs.group_exists(platform.cloud, name):
         yield same(key, name, "CloudWatch Logs")
+    elif account not in ("", platform.settings.environment.account):
+        why = f"account {account} has no such group, or does not share it with this one"
+        yield not_read(key, name, Unknown(why))
     else:
         yield absent(key, name, "CloudWatch Logs has no such group")
 

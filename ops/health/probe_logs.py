@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from ops.aws.cloudwatch import logs
+from ops.aws.facts import LogGroupRef
 from ops.aws.session import AwsSession
 from ops.core.errors import ConfigError, OpsError
 from ops.core.text import format_option
@@ -74,7 +75,7 @@ def _log_group(inputs: SweepInputs, name: str) -> tuple[str | None, AwsSession]:
         definition = None
     options = log_options(definition.container(service.container) if definition else None)
     group = service.log_group or options.get("awslogs-group")
-    named = group == options.get("awslogs-group")
+    named = group and LogGroupRef.parse(group, "").name == options.get("awslogs-group")
     region = options.get("awslogs-region") if named else None
     return group, cloud.in_region(region or cloud.region)
 

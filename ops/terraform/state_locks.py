@@ -93,13 +93,14 @@ def s3_locks(cloud: AwsSession, config: Any, key: str) -> Iterator[StateLock]:
     if stored:
         yield StateLock.from_document(stored.document, "s3")
     if table:
-        yield from dynamodb_locks(cloud, str(table), f"{bucket}/{key}")
+        there = cloud.in_region(str(config.get("region") or cloud.region))
+        yield from dynamodb_locks(there, str(table), f"{bucket}/{key}")
 
 
 def dynamodb_locks(cloud: AwsSession, table: str, lock_id: str) -> Iterator[StateLock]:
     missing = Refused(
         f"lock table {table}",
-        "there is no such DynamoDB table in this account",
+        f"there is no such DynamoDB table in this account in {cloud.region}",
         "correct dynamodb_table of the backend",
     )
     with cloud.translated(

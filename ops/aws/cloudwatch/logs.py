@@ -15,21 +15,25 @@ _EMPTY_PAGES = 4  # GetLogEvents may return an empty page with a token for the n
 
 
 def group_exists(cloud: AwsSession, name: str) -> bool:
-    """Whether a log group with exactly this name exists (logs:DescribeLogGroups)."""
+    """Whether a log group with exactly this name or ARN exists (logs:DescribeLogGroups)."""
     return group_arn(cloud, name) is not None
 
 
 def group_arn(cloud: AwsSession, name: str) -> str | None:
-    """The ARN of a log group (logs:DescribeLogGroups); None if it does not exist."""
+    """The ARN of a log group, by its name or ARN (logs:DescribeLogGroups); None without it.
+
+    A group of another account is found only by its ARN, and only if that account shares it.
+    """
+    cloud = cloud.for_arn(name)
+    wanted = LogGroupRef.parse(name, cloud.region)
+    which: dict[str, Any] = {"logGroupNamePrefix": name}
+    if wanted.account:
+        which = {"logGroupIdentifiers": [wanted.arn], "includeLinkedAccounts": True}
     with cloud.translated(f"log group {name} (logs:DescribeLogGroups)"):
-        pages = (
-            cloud.client("logs")
-            .get_paginator("describe_log_groups")
-            .paginate(logGroupNamePrefix=name)
-        )
+        pages = cloud.client("logs").get_paginator("describe_log_groups").paginate(**which)
         groups = (group for page in pages for group in page["logGroups"])
         return next(
-            (group.get("arn", "") for group in groups if group["logGroupName"] == name), None
+            (each.get("arn", "") for each in groups if each["logGroupName"] == wanted.name), None
         )
 
 
@@ -74,10 +78,13 @@ def events_between(
 ) -> tuple[tuple[LogEvent, ...], bool]:
     """Events of a group in a time range that match a filter pattern, and whether these are all.
 
+    The group is named by its name or ARN.
+
     The range is from `since_ms` until just before `until_ms`; the oldest `limit` lines are read
     (logs:FilterLogEvents). Raises Refused if the group does not exist. Differs between places: an
     emulation may ignore the pattern, so the caller filters again.
     """
+    cloud = cloud.for_arn(group)
     query = LogQuery(LogGroupRef.parse(group, cloud.region), since_ms, until_ms - 1, pattern)
     found: list[LogEvent] = []
     for page in filter_pages(cloud, query):

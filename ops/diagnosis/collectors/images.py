@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from ops.aws import ecr
-from ops.aws.facts import Repository, TaskDefinitionArn
+from ops.aws.facts import EcrUri, Repository, TaskDefinitionArn
 from ops.aws.session import code
 from ops.core.errors import OpsError
 from ops.diagnosis.collectors.registry import Reader, collector
 from ops.tools import registry
 
-_ECR_HOST = re.compile(r"(?P<account>\d{12})\.dkr\.ecr(?:-fips)?\.(?P<region>[a-z0-9-]+)\.")
 _NO_POLICY = ("LifecyclePolicyNotFoundException", "RepositoryPolicyNotFoundException")
 
 
@@ -69,15 +67,15 @@ def _image(reader: Reader, image: str) -> dict[str, Any] | None:
     """Describe one image; None if it is of another registry."""
     host, _, rest = image.partition("/")
     name, tag, digest = _parts(rest)
-    elsewhere = _ECR_HOST.match(host)
-    cloud = reader.cloud.in_region(elsewhere["region"]) if elsewhere else reader.cloud
+    elsewhere = EcrUri.parse(image)
+    cloud = reader.cloud.in_region(elsewhere.region) if elsewhere else reader.cloud
     client = cloud.client("ecr")
-    owner = {"registryId": elsewhere["account"]} if elsewhere else {}
+    owner = {"registryId": elsewhere.account} if elsewhere else {}
     try:
         found = client.describe_repositories(repositoryNames=[name], **owner)["repositories"][0]
     except client.exceptions.RepositoryNotFoundException:
         return {"repository": None, "name": name, "tag": tag} if elsewhere else None
-    if found["repositoryUri"] != f"{host}/{name}":
+    if elsewhere is None and found["repositoryUri"] != f"{host}/{name}":
         return None
     known: dict[str, Any] = {
         "repository": found,
@@ -92,9 +90,9 @@ def _image(reader: Reader, image: str) -> dict[str, Any] | None:
     return known
 
 
-def _is_foreign(reader: Reader, elsewhere: re.Match[str] | None) -> bool:
+def _is_foreign(reader: Reader, elsewhere: EcrUri | None) -> bool:
     """Whether the image is of another account, whose registry our login may not read."""
-    return elsewhere is not None and elsewhere["account"] != reader.environment.account
+    return elsewhere is not None and elsewhere.account != reader.environment.account
 
 
 def _parts(rest: str) -> tuple[str, str, str]:

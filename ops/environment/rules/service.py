@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from ops.aws.facts import ServiceState, TargetGroup, TaskDefinition
+from ops.aws.facts import EcrUri, LogGroupRef, ServiceState, TargetGroup, TaskDefinition
 from ops.core.findings import Unknown
 from ops.ecs.rules.task_definition_refs import log_driver, log_options, ports
 from ops.environment.model import KeyComparison, absent, compare, not_read, same
@@ -63,6 +63,8 @@ def task_definition(
     if service.repository is not None:
         by_name = image_repository(service.repository) == service.repository
         repository = image_repository(image) if by_name else split_image(image)[0]
+        if (place := EcrUri.parse(repository)) and place == EcrUri.parse(service.repository):
+            repository = service.repository  # by another of its hosts
         yield compare(f"{key}.repository", service.repository, repository, source)
     if service.container_port is not None:
         found = ports(container)
@@ -73,6 +75,8 @@ def task_definition(
             driver = log_driver(container) or "no log driver"
             yield absent(f"{key}.log_group", service.log_group, f"{source} uses {driver}")
         else:
+            if LogGroupRef.parse(service.log_group, "").name == group:
+                group = service.log_group  # by its ARN
             yield compare(f"{key}.log_group", service.log_group, group, source)
 
 

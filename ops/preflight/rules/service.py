@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ops.aws.facts import Image, ServiceState, TaskDefinition, TaskDefinitionArn
+from ops.aws.facts import Image, LogGroupRef, ServiceState, TaskDefinition, TaskDefinitionArn
 from ops.core.findings import Unknown
 from ops.core.text import format_count
 from ops.ecs.rules.task_definition_refs import LogGroup, Reference, log_groups, references
@@ -341,7 +341,7 @@ def _container_log_group(
             f"its last lines",
             "give it the awslogs driver",
         )
-    if wanted and found != wanted:
+    if wanted and found != LogGroupRef.parse(wanted, "").name:
         return warn(
             f"{name} logs to {found}; configured is {wanted}",
             f"correct {config_key(facts, 'log_group')}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +26,8 @@ _PAGES = (
     "wrong_status",
     "no_answer",
 )
-_ELB = ".elb.amazonaws.com"
+# LABEL.REGION.elb.amazonaws.com, in China LABEL.elb.REGION.amazonaws.com.cn
+_ELB = re.compile(r"\.elb\.(?:[a-z0-9-]+\.)?amazonaws\.com(?:\.cn)?$")
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _origin_mistake(
     balancers = (incident.content("elb/load-balancers") or {}).values()
     names = [each.get("DNSName", "").lower() for each in balancers if each.get("DNSName")]
     domain = asked.domain.lower().removeprefix("dualstack.")
-    if names and domain.endswith(_ELB) and domain not in names:
+    if names and _ELB.search(domain) and domain not in names:
         proof = evidence("DescribeLoadBalancers", ", ".join(names))
         return f": no load balancer of the services has this name (they have {names[0]})", (proof,)
     ports = _listener_ports(incident, domain)

@@ -32,12 +32,15 @@ _NAMES = {
 }
 _TARGETS = (  # the first pattern that matches names the service that was not reached
     ("internet", r"docker\.io|public\.ecr\.aws|ghcr\.io|quay\.io|registry\.gitlab\.com"),
-    ("s3", r"starport-layer-bucket|s3(?:\.dualstack)?\.[a-z0-9-]+\.amazonaws\.com"),
-    ("ecr.api", r"registry auth from Amazon ECR|retrieve ecr registry auth|//api\.ecr\."),
-    ("ssm", r"Systems Manager|secrets? from ssm|//ssm\."),
-    ("secretsmanager", r"Secrets Manager|secrets? from asm|//secretsmanager\."),
-    ("logs", r"CloudWatch|logger args|//logs\."),
-    ("ecr.dkr", r"\.dkr\.ecr\.|//\d+\.\d+\.\d+\.\d+:\d+/v2/|CannotPull"),
+    ("s3", r"starport-layer-bucket|s3(?:-fips)?(?:\.dualstack)?\.[a-z0-9-]+\.amazonaws\.com"),
+    (
+        "ecr.api",
+        r"registry auth from Amazon ECR|retrieve ecr registry auth|//(?:api\.)?ecr(?:-fips)?\.",
+    ),
+    ("ssm", r"Systems Manager|secrets? from ssm|//ssm(?:-fips)?\."),
+    ("secretsmanager", r"Secrets Manager|secrets? from asm|//secretsmanager(?:-fips)?\."),
+    ("logs", r"CloudWatch|logger args|//logs(?:-fips)?\."),
+    ("ecr.dkr", r"\.dkr[.-]ecr(?:-fips)?\.|//\d+\.\d+\.\d+\.\d+:\d+/v2/|CannotPull"),
 )
 
 

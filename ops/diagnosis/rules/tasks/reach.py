@@ -78,13 +78,13 @@ def first_obstacle(incident: Incident, way: Way) -> Obstacle | None:
 
 def _endpoint(vpc: _Vpc, vpc_id: str, service: str) -> Mapping[str, Any] | None:
     """The endpoint that a service's public name leads to; an interface needs private DNS."""
-    name = f"com.amazonaws.{vpc.region}.{service}"
+    name = f".{vpc.region}.{service}"  # after com.amazonaws; some of China's after cn.com.amazonaws
     return next(
         (
             each
             for each in vpc.endpoints.values()
             if each.get("VpcId") == vpc_id
-            and each.get("ServiceName") == name
+            and str(each.get("ServiceName")).endswith(name)
             and str(each.get("State")).lower() == "available"
             and (each.get("VpcEndpointType") == "Gateway" or each.get("PrivateDnsEnabled"))
         ),
@@ -223,7 +223,7 @@ def _no_way_out(
     """A subnet without a default route: its VPC relies on endpoints, or lacks a NAT gateway."""
     identifier = table["RouteTableId"]
     found = evidence(f"DescribeRouteTables {identifier}", f"no route for {_EVERYWHERE}")
-    service = f"com.amazonaws.{vpc.region}.{way.service}"
+    service = _endpoint_service(vpc.region, way.service)
     others = sorted(
         each["ServiceName"]
         for each in vpc.endpoints.values()
@@ -241,6 +241,12 @@ def _no_way_out(
     return Obstacle(
         "endpoint_missing", hop, (found, seen), _new_endpoint(way, subnet, table, service)
     )
+
+
+def _endpoint_service(region: str, service: str) -> str:
+    """The name of a service's VPC endpoint; China's Regions have another one for ECR."""
+    china = region.startswith("cn-") and service.startswith("ecr.")
+    return f"{'cn.' if china else ''}com.amazonaws.{region}.{service}"
 
 
 def _new_endpoint(
