@@ -97,17 +97,19 @@ def history(target: MigrationTarget, limit: int) -> RunHistory:
 
 
 def ping(target: MigrationTarget) -> Report:
-    """Run SELECT 1, and report the server's version, the user and the TLS version."""
+    """Run SELECT 1, and report the way, the server's version, the user and the TLS version."""
     answer = access.ping(target.database)
+    way = target.database.route.way if target.database.route else ""
     document = {
         "environment": target.settings.name,
         "reachable": True,
         "database": target.where,
+        "way": way,
         **vars(answer),
     }
     text = (
-        f"{target.where} answers in {format_duration(answer.took_s)}: PostgreSQL {answer.server}, "
-        f"{answer.tls or 'without TLS'}, as {answer.user}"
+        f"{target.where} answers {way} in {format_duration(answer.took_s)}: "
+        f"PostgreSQL {answer.server}, {answer.tls or 'without TLS'}, as {answer.user}"
     )
     return Report(document, text)
 

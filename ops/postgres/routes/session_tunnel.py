@@ -108,7 +108,7 @@ def open_tunnel(
 
 @contextmanager
 def _explained(tunnel: SessionTunnel) -> Iterator[None]:
-    """Replace an error of the database by the plugin's, or print that the tunnel has ended."""
+    """Replace an unreachable database's error by the plugin's reason, or print that it ended."""
     try:
         yield
     except TunnelEnded:
@@ -119,10 +119,17 @@ def _explained(tunnel: SessionTunnel) -> Iterator[None]:
             why = f"the {problem.what} has ended: {problem.why} ({error.why})"
             raise TunnelEnded(error.what, why, problem.next) from None
         raise (problem or error) from None
+    except BaseException:
+        _print_end(tunnel)
+        raise
     else:
-        ended = tunnel.end()
-        if ended:
-            ui.progress(f"the {ended.what} has ended: {ended.why}")
+        _print_end(tunnel)
+
+
+def _print_end(tunnel: SessionTunnel) -> None:
+    ended = tunnel.end()
+    if ended:
+        ui.progress(f"the {ended.what} has ended: {ended.why}")
 
 
 def _find_target(settings: Settings, cloud: AwsSession, through: DatabaseTunnel) -> SessionTarget:
