@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ops.aws.facts import Target, TargetGroup, target_group_name
+from ops.aws.facts import Balancer, Target, TargetGroup, target_group_name
 from ops.aws.session import AwsSession
 from ops.core.errors import Refused
 
@@ -70,13 +70,26 @@ def target_group_arns(balancer: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(arn for arn in (balancer.get("targetGroupArn"), alternate) if arn)
 
 
-def load_balancer_names(cloud: AwsSession) -> tuple[str, ...]:
-    """The DNS names of the Region's load balancers (DescribeLoadBalancers)."""
+def load_balancers(cloud: AwsSession) -> tuple[Balancer, ...]:
+    """The Region's load balancers that have a DNS name (DescribeLoadBalancers)."""
     with cloud.translated("load balancers (elasticloadbalancing:DescribeLoadBalancers)"):
         pages = cloud.client("elbv2").get_paginator("describe_load_balancers").paginate()
         return tuple(
-            each["DNSName"] for page in pages for each in page["LoadBalancers"] if "DNSName" in each
+            Balancer(
+                str(each.get("LoadBalancerName", "")),
+                str(each["DNSName"]),
+                each.get("Scheme") == "internal",
+                tuple(each.get("SecurityGroups") or ()),
+            )
+            for page in pages
+            for each in page["LoadBalancers"]
+            if "DNSName" in each
         )
+
+
+def load_balancer_names(cloud: AwsSession) -> tuple[str, ...]:
+    """The DNS names of the Region's load balancers (DescribeLoadBalancers)."""
+    return tuple(each.dns_name for each in load_balancers(cloud))
 
 
 def targets(cloud: AwsSession, arn: str) -> tuple[Target, ...]:

@@ -467,6 +467,16 @@ class Ingress:
 
 
 @dataclass(frozen=True)
+class Balancer:
+    """A load balancer (DescribeLoadBalancers); `groups` are its security groups."""
+
+    name: str
+    dns_name: str
+    internal: bool
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class LogGroupRef:
     """A CloudWatch log group; `account` is set if it was named by ARN."""
 

@@ -82,6 +82,7 @@ class DeployContext:
     changed_inputs: tuple[str, ...] = ()  # `x has changed`, since the last release
     superseded_by: str | None = None
     verification_problem: Finding | None = None
+    unreached: Finding | None = None  # endpoints that this machine does not reach
     scaled_to_zero: Finding | None = None
     digest: str | None = None
     revision: TaskDefinition | None = None

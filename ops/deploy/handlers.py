@@ -169,12 +169,14 @@ class _ReleaseSteps:
         tag = (
             context.facts.tag if invalidate.cache_is_current(context) else None
         )  # stale pages are expected then, and no reason to roll back
-        context.answers_after, broken = verify.verify_endpoints(
-            context.platform, step.service, context.facts.answers, tag
-        )
-        if broken:
-            context.findings.append(broken)
-            raise RolloutFailed(Verdict.FAILED, broken.summary)
+        pages = verify.verify_endpoints(context.platform, step.service, context.facts.answers, tag)
+        context.answers_after = pages.answers
+        if pages.broken:
+            context.findings.append(pages.broken)
+            raise RolloutFailed(Verdict.FAILED, pages.broken.summary)
+        if pages.unreached:
+            context.unreached = verify.unreached_finding(pages.unreached, step.service)
+            context.findings.append(context.unreached)
         if invalidate.cache_is_current(context):
             self._verify_edge(step.service)
         return self._verified()
@@ -191,6 +193,8 @@ class _ReleaseSteps:
             found.append(
                 f"{healthy} of {format_count(len(context.answers_after), 'endpoint')} healthy"
             )
+        if context.unreached:
+            found.append(context.unreached.summary)
         if context.edge_proofs:
             fresh = sum(proof.state == "fresh" for proof in context.edge_proofs.values())
             pages = format_count(len(context.edge_proofs), "page")

@@ -23,6 +23,7 @@ from ops.health.rules import endpoints as health_endpoints
 from ops.http import client
 from ops.http.facts import Answer
 from ops.platform import Platform
+from ops.tools import reachability
 
 _PAUSES_S = (2.0, 2.0, 2.0)
 _LONGEST_S = 15.0  # no further read after that, since a hanging call may take as long
@@ -103,13 +104,25 @@ def scaled_to_zero_finding(state: ServiceState, name: str) -> Finding:
     return Finding("scaled_to_zero", summary, "certain", (shown,), (f"inv {name}.status",))
 
 
+@dataclass(frozen=True)
+class EndpointCheck:
+    """The answers of the endpoints, and the finding for those that the rollout broke.
+
+    `unreached`: why the others, which are not among the answers, are unknown.
+    """
+
+    answers: tuple[Answer, ...] = ()
+    broken: Finding | None = None
+    unreached: Unknown | None = None
+
+
 def verify_endpoints(
     platform: Platform,
     name: str,
     before: health_endpoints.Answers,
     tag: str | None = None,
     sleep: Callable[[float], None] = time.sleep,
-) -> tuple[tuple[Answer, ...], Finding | None]:
+) -> EndpointCheck:
     """Probe the endpoints; the finding names those that were healthy before.
 
     Retried a few times, since a load balancer needs time to settle.
@@ -117,7 +130,7 @@ def verify_endpoints(
     environment, service = platform.settings.environment, platform.settings.service(name)
     address = environment.site or environment.alb
     if not address or not service.endpoints:
-        return (), None
+        return EndpointCheck()
     expected = [endpoint.about(tag) if tag else endpoint for endpoint in service.endpoints]
     answers = repeat_until(
         lambda: client.probe_all(address, expected, authority=environment.site_ca),
@@ -125,14 +138,30 @@ def verify_endpoints(
         _PAUSES_S,
         sleep,
     )
+    unreached = reachability.unreached(platform.cloud, address, answers)
+    if unreached:
+        silent = reachability.without_connection(answers)
+        answers = tuple(answer for answer in answers if answer not in silent)
     if all(answer.healthy for answer in answers):
-        return answers, None
+        return EndpointCheck(answers, unreached=unreached)
     ours = health_endpoints.broken_by_us(before, answers)
-    if ours:
-        count = f"{format_count(len(ours), 'endpoint')} healthy before, unhealthy now"
-        summary = health_endpoints.with_pages(count, ours, address)
-        return answers, health_endpoints.finding(ours, "endpoint_unhealthy", summary, name)
-    return answers, None
+    if not ours:
+        return EndpointCheck(answers, unreached=unreached)
+    count = f"{format_count(len(ours), 'endpoint')} healthy before, unhealthy now"
+    summary = health_endpoints.with_pages(count, ours, address)
+    broken = health_endpoints.finding(ours, "endpoint_unhealthy", summary, name)
+    return EndpointCheck(answers, broken, unreached)
+
+
+def unreached_finding(reason: Unknown, name: str) -> Finding:
+    """The finding for endpoints that this machine does not reach: they are not known to be down."""
+    return Finding(
+        "unproven",
+        f"the endpoints of {name} were not checked: {reason.why}",
+        "certain",
+        (Evidence("GET", reason.why),),
+        ("inv health.all from a network that reaches them",),
+    )
 
 
 def verify_edge(

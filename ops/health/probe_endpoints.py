@@ -17,6 +17,7 @@ from ops.health.rules import pages as rules
 from ops.health.rules.deployments import OtherDeployment
 from ops.health.rules.services import STOPPED
 from ops.http import client
+from ops.tools import reachability
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Endpoint
@@ -100,9 +101,18 @@ def _endpoints(inputs: SweepInputs) -> Iterable[Check]:
                 for service, endpoint in pages
             ]
             continue
-        for (service, endpoint), one in zip(pages, answers, strict=True):
-            expected = endpoint.about(known[service]) if service in known else endpoint
-            results.append(rules.PageResult(service, layer, one.to_answer(expected)))
+        expected = [
+            endpoint.about(known[service]) if service in known else endpoint
+            for service, endpoint in pages
+        ]
+        checked = [one.to_answer(each) for one, each in zip(answers, expected, strict=True)]
+        found = reachability.unreached(inputs.platform.cloud, _layers(inputs)[layer], checked)
+        silent = reachability.without_connection(checked) if found else ()
+        for (service, _), answer in zip(pages, checked, strict=True):
+            if found and answer in silent:
+                checks.append(rules.unknown_page(answer.path, layer, service, found))
+            else:
+                results.append(rules.PageResult(service, layer, answer))
     return [*checks, *rules.checks(results, environment.health.slow, own.late)]
 
 

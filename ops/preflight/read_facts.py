@@ -25,7 +25,7 @@ from ops.aws.facts import (
 )
 from ops.cdn.facts import Distribution
 from ops.core import ui
-from ops.core.errors import OpsError
+from ops.core.errors import OpsError, Unreachable
 from ops.core.findings import Unknown
 from ops.core.parallel import BackgroundCall, Read, Reads
 from ops.core.redaction.redact import redact_lines
@@ -369,8 +369,12 @@ def with_revision(
 
 
 def _probe_endpoints(request: GatherRequest) -> tuple[Answer, ...]:
-    """Request the configured endpoints at the site, or at the load balancer without a site."""
+    """Request the configured endpoints at the site, or at the load balancer without a site.
+
+    Raises Unreachable if this machine cannot be expected to reach them.
+    """
     from ops.http import client
+    from ops.tools import reachability
 
     environment = request.platform.settings.environment
     base = environment.site or environment.alb
@@ -378,7 +382,11 @@ def _probe_endpoints(request: GatherRequest) -> tuple[Answer, ...]:
         return ()
     if not base:
         raise OpsError(f"environments.{request.platform.settings.name}.site is not configured")
-    return client.probe_all(base, request.service.endpoints, authority=environment.site_ca)
+    answers = client.probe_all(base, request.service.endpoints, authority=environment.site_ca)
+    found = reachability.unreached(request.platform.cloud, base, answers)
+    if found:
+        raise Unreachable(f"pages at {base}", found.why, "run it from a network that reaches them")
+    return answers
 
 
 def _schema(request: GatherRequest) -> SchemaRevision | None:

@@ -107,6 +107,7 @@ CALLS: dict[str, Call] = {
     ),
     "elb.target_group": lambda cloud: elb.target_group(cloud, ARN),
     "elb.target_groups": lambda cloud: elb.target_groups(cloud, [ARN]),
+    "elb.load_balancers": elb.load_balancers,
     "elb.load_balancer_names": elb.load_balancer_names,
     "elb.targets": lambda cloud: elb.targets(cloud, ARN),
     "logs.group_exists": lambda cloud: logs.group_exists(cloud, "g"),

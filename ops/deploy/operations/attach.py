@@ -180,7 +180,11 @@ def _verified(
         return replace(result, verdict=Verdict.ROLLED_BACK, why=why)
     if not before.desired:
         return result
-    answers, _ = verify.verify_endpoints(platform, name, Unknown("not probed before"))
+    pages = verify.verify_endpoints(platform, name, Unknown("not probed before"))
+    answers = pages.answers
+    if pages.unreached:
+        found = verify.unreached_finding(pages.unreached, name)
+        result = replace(result, findings=(*result.findings, found))
     unhealthy = [answer for answer in answers if not answer.healthy]
     if not unhealthy:
         healthy = f"; {format_count(len(answers), 'endpoint')} healthy" if answers else ""
