@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ops.aws import session
+from ops.core import ui
+from ops.core.errors import OpsError
+from ops.core.text import format_error
 from ops.postgres import access
 from ops.postgres.access import DatabaseAccess
+from ops.postgres.server import likeness
+from ops.postgres.server.likeness import SessionSettings
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
@@ -43,3 +48,31 @@ class MigrationTarget:
     def where(self) -> str:
         """The database in words, as messages name it."""
         return self.database.target.where
+
+
+def read_session_settings(
+    settings: Settings, progress: Callable[[str], None] = ui.progress
+) -> SessionSettings | None:
+    """Read the settings of sessions in the environment's database, for a scratch server.
+
+    If the database can't be read, that is printed, and only its configured name counts; None if
+    there is none.
+    """
+    configured = settings.environment.database
+    if configured is None:
+        return None
+    if not (configured.host or configured.secret or configured.instance):
+        return _named_alone(configured.name)
+    try:
+        with MigrationTarget.opened(settings) as target:
+            return likeness.read_settings(target.database)
+    except OpsError as problem:
+        progress(
+            "what the database sets for its sessions (search_path …) is unknown, so PostgreSQL's "
+            f"defaults count: {format_error(problem)}"
+        )
+        return _named_alone(configured.name)
+
+
+def _named_alone(name: str | None) -> SessionSettings | None:
+    return SessionSettings(name, "", (), ()) if name else None

@@ -1,17 +1,18 @@
 """`inv db.verify`: run every revision up, down and up again on a scratch database.
 
 Each time, the schema's dump must be the same as before. The default is a scratch PostgreSQL of the
-RDS engine's major version, if it is installed here: no server is involved, so a protected
-environment's revisions are verified too. `--on-server` uses a scratch database on the configured
-server, with its version, extensions and roles; it is refused for a protected environment. The
-downgrade of a revision that declares `keeps_data` must also restore the rows of the tables.
+RDS engine's major version, if it is installed here, with the database's name and the settings of
+its sessions: that server is only read, so a protected environment's revisions are verified too.
+`--on-server` uses a scratch database on the configured server, with its version, extensions and
+roles; it is refused for a protected environment. The downgrade of a revision that declares
+`keeps_data` must also restore the rows of the tables.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,11 @@ from ops.core.text import format_count, format_error
 from ops.migrations import verify_records
 from ops.migrations.rules.dump_diff import differences
 from ops.migrations.rules.row_diff import row_differences
-from ops.migrations.target import BASE, MigrationTarget
+from ops.migrations.target import BASE, MigrationTarget, read_session_settings
 from ops.postgres import access, dump, facts, fingerprint
 from ops.postgres import rows as postgres_rows
 from ops.postgres.access import DatabaseAccess, Direction, Revision
-from ops.postgres.server import scratch
+from ops.postgres.server import likeness, scratch
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
@@ -101,6 +102,7 @@ def verify(
     folder = facts.require_scripts(settings.root, settings.environment.migrations)
     wanted = major or _engine_version(settings)
     content = fingerprint.of_folder(folder)
+    live = read_session_settings(settings, progress)
     with ExitStack() as stack:
         with step("starting a scratch PostgreSQL server"):
             own = stack.enter_context(scratch.cluster(folder, wanted))
@@ -116,7 +118,16 @@ def verify(
             + (f"; the database is PostgreSQL {wanted}, not installed here" if other else "")
         )
         scratch.prepare(own)
-        report = replace(_verify_revisions(own.door, progress), content=content, on=str(own))
+
+        @contextmanager
+        def fresh() -> Iterator[DatabaseAccess]:
+            if live is None:
+                with dump.scratch_database(own.door) as database:
+                    yield database
+            else:
+                yield likeness.new_database(own.door, scratch.revision_names(own.door), live)
+
+        report = replace(_verify_revisions(own.door, fresh, progress), content=content, on=str(own))
     if fingerprint.of_folder(folder) == content:  # no revision was edited meanwhile
         verify_records.store(settings, content, report.document)
     return report
@@ -136,7 +147,15 @@ def verify_on_server(
             "no experiments on its server",
             "inv db.verify",
         )
-    report = _verify_revisions(target.database, progress)
+    names, live = scratch.revision_names(target.database), likeness.read_settings(target.database)
+
+    @contextmanager
+    def fresh() -> Iterator[DatabaseAccess]:
+        with dump.scratch_database(target.database) as database:
+            likeness.apply_settings(database, names, live)
+            yield database
+
+    report = _verify_revisions(target.database, fresh, progress)
     return replace(report, on=f"a scratch database beside {target.where}")
 
 
@@ -152,8 +171,12 @@ def _engine_version(settings: Settings) -> int | None:
         return None
 
 
-def _verify_revisions(database: DatabaseAccess, progress: Callable[[str], None]) -> VerifyReport:
-    """Verify all revisions; after one with problems, go on in a new scratch database."""
+def _verify_revisions(
+    database: DatabaseAccess,
+    fresh: Callable[[], AbstractContextManager[DatabaseAccess]],
+    progress: Callable[[str], None],
+) -> VerifyReport:
+    """Verify all revisions; after one with problems, go on in a `fresh` scratch database."""
     major = dump.server_major_version(database)
     program = dump.find_pg_dump(major)
     with access.translate_errors(database.target):
@@ -161,7 +184,7 @@ def _verify_revisions(database: DatabaseAccess, progress: Callable[[str], None])
         revisions = scripts.between("upgrade", scripts.newest or BASE, None)
     verdicts: list[RevisionVerdict] = []
     while len(verdicts) < len(revisions):
-        with dump.scratch_database(database) as own:
+        with fresh() as own:
             for head in scripts.heads_among([each.id for each in revisions[: len(verdicts)]]):
                 _migrate_to(own, "upgrade", head)
             for revision in revisions[len(verdicts) :]:

@@ -7,8 +7,10 @@ import pytest
 from ops.core.config.settings import Settings
 from ops.core.errors import Refused
 from ops.migrations import drift, verify
-from ops.postgres.server import likeness
-from tests.migrations.project import Here, here, server
+from ops.migrations.authoring import new_revision
+from ops.postgres import access
+from ops.postgres.server import likeness, scratch
+from tests.migrations.project import PLACE, Here, here, server
 
 __all__ = ["here", "server"]  # fixtures
 
@@ -79,3 +81,112 @@ def test_the_search_path_of_the_session_is_that_of_the_replay(
         here.project.ask(PATHS[case].format(**known))
     found = drift.read_drift(here.target, "0001")
     assert (found.differences, found.why) == ((), "")
+
+
+def test_a_schema_called_as_the_user_is_the_first_one_of_the_replay(here: Here) -> None:
+    """By PostgreSQL's own search_path ("$user", public), which nobody had to set."""
+    user = here.project.target.parameters["user"]
+    here.project.ask(f'CREATE SCHEMA "{user}"')
+    here.project.write("0001", "CREATE TABLE x1 (id int)")
+    here.go()
+    assert here.project.ask("SELECT schemaname::text FROM pg_tables WHERE tablename = 'x1'") == [
+        (user,)
+    ]
+    found = drift.read_drift(here.target, "0001")
+    assert (found.differences, found.why) == ((), "")
+
+
+DEPENDS = """
+DO $$ BEGIN
+    ASSERT current_database() = '{dbname}', current_database();
+    ASSERT current_setting('TimeZone') = 'Asia/Tokyo';
+    ASSERT current_setting('check_function_bodies') = 'off';
+END $$;
+CREATE FUNCTION later() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM not_yet';
+CREATE TABLE x1 (id int);
+ALTER TABLE app.x1 ADD c int
+"""
+
+
+@pytest.fixture
+def set_for_sessions(here: Here, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The environment of a database with settings by ALTER DATABASE and ALTER ROLE."""
+    known = here.project.target.parameters
+    for statement in (
+        "CREATE SCHEMA app",
+        "ALTER DATABASE {dbname} SET check_function_bodies = off",
+        "ALTER DATABASE {dbname} SET timezone = 'UTC'",
+        "ALTER ROLE {user} IN DATABASE {dbname} SET timezone = 'Asia/Tokyo'",
+        "ALTER ROLE {user} IN DATABASE {dbname} SET search_path = app, public",
+    ):
+        here.project.ask(statement.format(**known))
+    monkeypatch.setenv("PGUSER", known["user"])
+    monkeypatch.setenv("PGPASSWORD", known["password"])
+    database = {
+        "host": known["host"],
+        "port": known["port"],
+        "name": known["dbname"],
+        "sslmode": "disable",
+        "run": "local",
+        "metadata": "models_of_likeness:metadata",
+    }
+    root = here.project.folder.parent
+    return Settings(name="here", root=root, environment={**PLACE, "database": database})
+
+
+def test_revisions_are_verified_with_the_settings_of_the_environment(
+    here: Here, set_for_sessions: Settings
+) -> None:
+    """The database's name, its settings, the role's, and the application's own, on a scratch server
+    and beside the database; a revision of its own sets what it sets.
+    """
+    known = here.project.target.parameters
+    back = "DROP TABLE app.x1; DROP FUNCTION app.later"
+    here.project.write("0001", DEPENDS.format(**known), back)
+    here.project.write("0002", "ALTER DATABASE {dbname} SET bytea_output = 'hex'".format(**known))
+    report = verify.verify(set_for_sessions, None, lambda line: None)
+    assert report.ok, report.document
+    here.project.write(
+        "0001", DEPENDS.replace("ASSERT current_database", "--").format(**known), back
+    )
+    beside = verify.verify_on_server(here.target, lambda line: None)
+    assert beside.ok, beside.document
+
+
+def test_a_database_that_cannot_be_read_is_no_reason_not_to_verify(
+    here: Here, set_for_sessions: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That its settings are unknown is printed; its name counts."""
+    lines: list[str] = []
+    known = here.project.target.parameters
+    here.project.write("0001", f"ALTER DATABASE {known['dbname']} SET bytea_output = 'hex'")
+    monkeypatch.setenv("PGPASSWORD", "wrong")
+    assert verify.verify(set_for_sessions, None, lines.append).ok
+    assert "PostgreSQL's defaults count" in lines[0] and "unknown" in lines[0]
+
+
+def test_a_draft_is_compared_in_the_schema_of_the_environment(
+    here: Here, set_for_sessions: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table without a schema is the one in the first schema of search_path."""
+    here.project.write("0001", "CREATE TABLE app.people (id int)", "DROP TABLE app.people")
+    models = "import sqlalchemy as sa\nmetadata = sa.MetaData()\n"
+    models += 'sa.Table("people", metadata, sa.Column("id", sa.Integer))\n'
+    (set_for_sessions.root / "models_of_likeness.py").write_text(models)
+    found = new_revision.write_revision(set_for_sessions, "Nothing", autogenerate=True)
+    assert found.files == ()
+
+
+def test_settings_of_an_application_and_an_empty_path(here: Here) -> None:
+    """A setting with a dot in its name, and a path by which nothing is found but public later."""
+    live = likeness.SessionSettings(
+        "postgres", "app", (("app.tenant", "it's 7"), ("search_path", '""')), ()
+    )
+    here.project.write("0001", "CREATE TABLE x1 (id int)")
+    with scratch.cluster(here.project.folder) as own:
+        door = scratch.prepare(own, live)
+        with access.read_session(door) as opened:
+            found = opened.execute(
+                "SELECT current_setting('app.tenant'), current_schemas(false)::text[]"
+            ).fetchone()
+    assert found == ("it's 7", ["public"])

@@ -24,6 +24,7 @@ from ops.migrator.revisions.user_code import contained, describe, location
 from ops.postgres import access
 from ops.postgres.access import DatabaseAccess, translate_errors
 from ops.postgres.server import scratch
+from ops.postgres.server.likeness import SessionSettings
 
 if TYPE_CHECKING:
     from sqlalchemy import Enum, MetaData
@@ -88,18 +89,21 @@ def load_metadata(name: str, paths: Sequence[Path]) -> MetaData:
     return found
 
 
-def draft_revision(folder: Path, target: MetaData) -> Draft | None:
+def draft_revision(
+    folder: Path, target: MetaData, live: SessionSettings | None = None
+) -> Draft | None:
     """Draft the revision that turns a replay of all revisions into `target`, and back.
 
-    None if there is no difference. Raises OpsError (no PostgreSQL).
+    `live`: the settings of the environment's sessions. None if there is no difference. Raises
+    OpsError (no PostgreSQL).
     """
     with scratch.cluster(folder) as own:
-        scratch.prepare(own)
-        with translate_errors(own.door.target):
-            head = own.door.scripts.head
+        door = scratch.prepare(own, live)
+        with translate_errors(door.target):
+            head = door.scripts.head
         if head:
-            access.migrate(own.door, "upgrade", head, shown=None, say=lambda _line: None)
-        return _compare(own.door, target)
+            access.migrate(door, "upgrade", head, shown=None, say=lambda _line: None)
+        return _compare(door, target)
 
 
 def _compare(door: DatabaseAccess, target: MetaData) -> Draft | None:

@@ -1,6 +1,7 @@
 """`inv db.revision`: write a new file after the newest revision.
 
-It needs no database; --autogenerate replays the revisions on a scratch PostgreSQL.
+It needs no database; --autogenerate replays the revisions on a scratch PostgreSQL, with the
+settings of the environment's sessions if they can be read.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ops.core.errors import ConfigError
 from ops.migrations.authoring import autogenerate as migrations_autogenerate
 from ops.migrations.authoring import revision_file
 from ops.migrations.authoring.autogenerate import Draft
+from ops.migrations.target import read_session_settings
 from ops.postgres import facts
 
 if TYPE_CHECKING:
@@ -87,7 +89,8 @@ def _draft(settings: Settings, folder: Path) -> Draft | None:
     metadata = migrations_autogenerate.load_metadata(
         configured.metadata, [settings.root, settings.source]
     )
-    return migrations_autogenerate.draft_revision(folder, metadata)
+    live = read_session_settings(settings)
+    return migrations_autogenerate.draft_revision(folder, metadata, live)
 
 
 def _advice(draft: Draft | None, from_sql: str | None) -> str:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 _VERSION_TABLE = "alembic_version"
-# on Alembic's own BEGIN and COMMIT, and on the engine's resets: `ops.migrator.revisions.scripts`
+# on Alembic's own BEGIN and COMMIT, and on the engine's resets: `migrator.revisions.rendering`
 _ALEMBIC_MARK = "/* Alembic */"
 _ENDING = ("COMMIT", "ROLLBACK", "PREPARE")
 _ALONE = (

@@ -30,7 +30,7 @@ from ops.postgres.access import DatabaseAccess
 from ops.postgres.server import account as server_account
 from ops.postgres.server import binaries, likeness
 from ops.postgres.server import cluster as server_cluster
-from ops.postgres.server.likeness import SessionSettings
+from ops.postgres.server.likeness import Names, SessionSettings
 from ops.tools import shell
 
 PREFIX = "ops-scratch-"
@@ -169,8 +169,12 @@ def prepare(scratch: ScratchServer, live: SessionSettings | None = None) -> Data
     Roles have no privileges. `live`: the settings of the environment's sessions, to run with them.
     Raises Refused (an extension is missing here).
     """
-    names = likeness.names_in(revision_sql(scratch.door))
-    return likeness.prepare(scratch.door, scratch, names, live)
+    return likeness.prepare(scratch.door, scratch, revision_names(scratch.door), live)
+
+
+def revision_names(door: DatabaseAccess) -> Names:
+    """The names of what is in the cluster, or in search_path, in the revisions."""
+    return likeness.names_in(revision_sql(door))
 
 
 def revision_sql(door: DatabaseAccess) -> tuple[str, ...]:
