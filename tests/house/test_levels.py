@@ -17,7 +17,7 @@ LEVELS = (
     {"tools"},
     {"postgres", "platform", "dev"},
     {"cdn", "ecs", "state", "migrations"},
-    {"terraform"},
+    {"terraform", "database_task"},
     {"environment", "preflight", "health"},
     {"deploy"},
     {"diagnosis"},

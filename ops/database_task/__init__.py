@@ -1,0 +1,1 @@
+"""Reach the database by a one-off ECS task (`database.run: task`): reads and migrations."""

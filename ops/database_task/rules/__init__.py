@@ -1,0 +1,1 @@
+"""Decisions about database tasks, without I/O."""
