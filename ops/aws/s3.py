@@ -15,11 +15,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ops.aws.session import AwsSession, code
-from ops.core.errors import OpsError, Refused
+from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.redaction.redact import known
 
 _PRECONDITION_FAILED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _ABSENT = ("NoSuchKey", "404")
+_DELETED = 204  # HTTP status
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,53 @@ def put(
                 return None
             raise
         return str(answer["ETag"])
+
+
+def put_bytes(cloud: AwsSession, bucket: str, key: str, body: bytes) -> None:
+    """Write an object (s3:PutObject), encrypted as the bucket's default says."""
+    with cloud.translated(f"s3://{bucket}/{key} (s3:PutObject)", _no_bucket(bucket)):
+        answer = cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+        str(answer["ETag"])  # which every answer of S3 has
+
+
+def get_bytes(cloud: AwsSession, bucket: str, key: str) -> bytes | None:
+    """The content of an object (s3:GetObject); None if it does not exist."""
+    from botocore.exceptions import ClientError
+
+    with cloud.translated(f"s3://{bucket}/{key} (s3:GetObject)", _no_bucket(bucket)):
+        try:
+            answer = cloud.client("s3").get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if code(error) in _ABSENT:
+                return None
+            raise
+        str(answer["ETag"])
+        content: bytes = answer["Body"].read()
+        return content
+
+
+def delete(cloud: AwsSession, bucket: str, key: str) -> None:
+    """Delete an object (s3:DeleteObject), if it exists."""
+    what = f"s3://{bucket}/{key} (s3:DeleteObject)"
+    with cloud.translated(what, _no_bucket(bucket)):
+        answer = cloud.client("s3").delete_object(Bucket=bucket, Key=key)
+        status = answer["ResponseMetadata"]["HTTPStatusCode"]
+    if status != _DELETED:
+        why = f"the answer has status {status}, and not {_DELETED}"
+        raise Unreachable(what, why, f"{cloud.program} s3 rm s3://{bucket}/{key}")
+
+
+def presigned_url(
+    cloud: AwsSession, bucket: str, key: str, seconds: int, *, put: bool = False
+) -> str:
+    """A URL that reads (or writes) one object without credentials, for so many seconds.
+
+    It ends earlier with temporary credentials. Nothing is sent to S3.
+    """
+    operation = "put_object" if put else "get_object"
+    with cloud.translated(f"s3://{bucket}/{key} (presigned URL)", _no_bucket(bucket)):
+        place = {"Bucket": bucket, "Key": key}
+        return str(cloud.presigner().generate_presigned_url(operation, place, seconds))
 
 
 def exists(cloud: AwsSession, arn: str) -> bool:

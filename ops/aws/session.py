@@ -51,6 +51,7 @@ _READS = (
 )  # how the names of operations begin that change nothing
 NOTICE_AFTER = 5.0  # seconds until a slow call is reported
 # per client: a sweep runs 16 probes at once, and a service's probe makes two ECS calls at once
+_PRESIGNER = "s3, presigned"  # the key of its client
 CONNECTIONS = 32
 
 
@@ -127,7 +128,23 @@ class AwsSession:
             read_only=True,
         )
 
-    def _make(self, name: str) -> Any:
+    def presigner(self) -> Any:
+        """The S3 client for presigned URLs.
+
+        They are signed by Signature Version 4, at the Region's own endpoint: botocore would take
+        Version 2 and the global one in us-east-1.
+        """
+        from botocore.config import Config
+
+        regional = {"us_east_1_regional_endpoint": "regional"}
+        with self._lock:
+            if _PRESIGNER not in self._clients:
+                more = Config(signature_version="s3v4", s3=regional)
+                with self.translated("AWS client for s3"):
+                    self._clients[_PRESIGNER] = self._make("s3", more)
+            return self._clients[_PRESIGNER]
+
+    def _make(self, name: str, more: Any = None) -> Any:
         from botocore.config import Config
 
         timeout = Config(read_timeout=self._read_timeout * READ_TIMES.get(name, 1.0))
@@ -135,7 +152,7 @@ class AwsSession:
             name,
             region_name=self.region,
             endpoint_url=self.endpoint,
-            config=self._config.merge(timeout),
+            config=self._config.merge(timeout).merge(more or Config()),
         )
         if self._read_only:
             client.meta.events.register("provide-client-params", _refuse_changes)

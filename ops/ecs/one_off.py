@@ -157,7 +157,7 @@ class _OneOffRun:
             label = self.planned.definition.label
             ui.progress(f"a rollout to {newer} is in progress: running {label}, which serves")
         try:
-            with _interrupts_deferred():
+            with interrupts_deferred():
                 self.task = task = self._start()
             self.answered = self.clock()
             ui.progress(f"task {task.id} of {self.planned.definition.label} started")
@@ -379,7 +379,7 @@ class _OneOffRun:
 
 
 @contextmanager
-def _interrupts_deferred() -> Iterator[None]:
+def interrupts_deferred() -> Iterator[None]:
     """Hold back SIGINT, SIGTERM and SIGHUP, and raise the first one at the end.
 
     An interrupt between RunTask and its answer would leave a task that nothing stops.

@@ -18,6 +18,7 @@ from ops.postgres.server.likeness import SessionSettings
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
+    from ops.migrations.run import RunRoute
 
 BASE = "base"  # Alembic's name for the state before the first revision
 
@@ -28,6 +29,7 @@ class MigrationTarget:
 
     settings: Settings
     database: DatabaseAccess
+    route: RunRoute | None = None  # what runs a plan, where this machine can't
 
     @classmethod
     @contextmanager

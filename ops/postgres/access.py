@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets as random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +64,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DatabaseAccess:
-    """One database and the project's revisions. `mode`: local, remote, offline or scratch."""
+    """One database and the project's revisions.
+
+    `mode`: local, tunnel, remote, task, offline or scratch.
+    """
 
     target: TargetDatabase
     limits: Limits
@@ -74,6 +77,10 @@ class DatabaseAccess:
     )  # libpq's parameters as the bastion would use them
     bastion: Host | None = field(default=None, repr=False)  # the connection that leads to it
     route: Route | None = field(default=None, repr=False)  # None: offline, or a scratch server
+    # opens a session elsewhere (in a task), where this machine can't connect
+    remote_session: Callable[[], AbstractContextManager[Any]] | None = field(
+        default=None, repr=False
+    )
 
     @property
     def scripts(self) -> Scripts:
@@ -148,7 +155,7 @@ def open_database(
             "no connection is configured",
             f"add {key} to invoke.yaml",
         )
-    folder = _revisions_of(settings)
+    folder = revisions_of(settings)
     parameters: Mapping[str, Any]
     if configured.secret:
         if secret:
@@ -183,7 +190,7 @@ def open_database(
         )
 
 
-def _revisions_of(settings: Settings) -> str:
+def revisions_of(settings: Settings) -> str:
     """The folder of the environment's revisions; empty if it has none."""
     return str(database.scripts_folder(settings.root, settings.environment.migrations) or "")
 
@@ -257,6 +264,10 @@ def read_session(door: DatabaseAccess) -> Iterator[Any]:
     """A read-only session without row-level security filters."""
     from ops.migrator import connections
 
+    if door.remote_session is not None:
+        with door.remote_session() as opened, translate_query_errors(door):
+            yield opened
+        return
     with translate_errors(door.target):
         opened = connections.connect(
             door.target,

@@ -21,7 +21,12 @@ from typing import Any
 
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
-from ops.postgres.access import DatabaseAccess, translate_errors, translate_query_errors
+from ops.postgres.access import (
+    DatabaseAccess,
+    read_session,
+    translate_errors,
+    translate_query_errors,
+)
 from ops.tools import shell
 
 _PREFIX = "ops_verify_"
@@ -90,7 +95,7 @@ def session(door: DatabaseAccess) -> Iterator[Any]:
 
 
 def server_major_version(door: DatabaseAccess) -> int:
-    with session(door) as opened:
+    with read_session(door) as opened:
         return int(opened.info.server_version) // 10000
 
 

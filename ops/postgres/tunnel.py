@@ -55,6 +55,12 @@ def open_route(
     through = environment.database.tunnel if environment.database else None
     if environment.database_run == "local":
         yield Route(parameters)
+    elif environment.database_run == "task":
+        raise Unreachable(
+            "the database, from this machine",
+            "only ECS tasks reach it (database.run: task)",
+            "inv db.current, or inv db.ping: they start a task",
+        )
     elif through and environment.database_run == "tunnel":
         from ops.postgres.routes import session_tunnel
 

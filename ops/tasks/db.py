@@ -21,6 +21,11 @@ RUN = {"run": "Id of the run, as printed at its start. Default: the active one, 
 def _target(session: Session, *, relay: bool = True) -> MigrationTarget:
     from ops.migrations.target import MigrationTarget
 
+    if session.settings.environment.database_run == "task":
+        from ops.database_task import run
+        from ops.platform import Platform
+
+        return session.held(run.open_target(Platform.of(session.settings)))
     return session.held(MigrationTarget.opened(session.settings, relay=relay))
 
 

@@ -29,20 +29,74 @@ class DatabaseTunnel(Model):
         return self
 
 
+class TaskVariables(Model):
+    """Environment variables of the container that hold the database's parameters.
+
+    The task definition gets them from its `secrets`, so that no password leaves the container.
+    """
+
+    password: Text | None = Field(None, description="Variable with the password.")
+    user: Text | None = Field(None, description="Variable with the user's name.")
+    host: Text | None = Field(None, description="Variable with the host; `database.host` wins.")
+    port: Text | None = Field(None, description="Variable with the port; `database.port` wins.")
+    name: Text | None = Field(
+        None, description="Variable with the database's name; `database.name` wins."
+    )
+    url: Text | None = Field(
+        None, description="Variable with a postgresql:// URL, instead of the others."
+    )
+    secret: Text | None = Field(
+        None,
+        description="Variable with a whole secret as JSON (username, password, host, port, "
+        "dbname), instead of the others.",
+    )
+
+
+class DatabaseTask(Model):
+    """The one-off ECS task that reaches the database (`run: task`)."""
+
+    service: Text = Field(
+        description="Service whose network the task gets, and whose revision without "
+        "`task_definition`."
+    )
+    task_definition: Text | None = Field(
+        None,
+        description="FAMILY or FAMILY:REVISION of an image with Python. Default: the service's.",
+    )
+    container: Text | None = Field(
+        None, description="Container that runs the migration. Default: the service's."
+    )
+    python: Text = Field("python3", description="Python 3.11 or newer in the image.")
+    libraries: Literal["bundle", "image"] = Field(
+        "bundle",
+        description="`bundle`: the libraries are fetched from S3; `image`: the image has alembic, "
+        "sqlalchemy and psycopg.",
+    )
+    bundle: Text | None = Field(
+        None,
+        description="s3://BUCKET/PREFIX for the bundles and the messages. Default: `tasks` below "
+        "`state`.",
+    )
+    variables: TaskVariables = Field(
+        description="Environment variables of the container with the database's parameters."
+    )
+
+
 class Database(Model):
     """The application's PostgreSQL and how to reach it."""
 
-    run: Literal["local", "remote", "tunnel"] | None = Field(
+    run: Literal["local", "remote", "tunnel", "task"] | None = Field(
         None,
         description="`remote`: on the bastion; `tunnel`: from here, through `tunnel` or the "
-        "bastion; `local`: from here. Default: remote if there is a bastion, tunnel if `tunnel` is "
-        "set, else local.",
+        "bastion; `task`: in a one-off ECS task; `local`: from here. Default: remote if there is "
+        "a bastion, tunnel if `tunnel` is set, else local.",
     )
     tunnel: DatabaseTunnel | None = Field(
         None,
         description="What the tunnel leads through if not the bastion: Session Manager's port "
         "forwarding (needs session-manager-plugin).",
     )
+    task: DatabaseTask | None = Field(None, description="The task of `run: task`.")
     secret: Text | None = Field(
         None,
         description="Secrets Manager secret: username, password; host, port, dbname if present.",

@@ -393,7 +393,7 @@ class Environment(Model):
         return self.database.migrations if self.database else None
 
     @property
-    def database_run(self) -> Literal["local", "remote", "tunnel"]:
+    def database_run(self) -> Literal["local", "remote", "tunnel", "task"]:
         """How the database is reached: as configured, else by the bastion or tunnel, if any."""
         if self.database and self.database.run:
             return self.database.run

@@ -119,15 +119,16 @@ def site_bundle(root: Path, host: RemotePython) -> Bundle:
     return Bundle(key, cached.read_bytes())
 
 
-def code_bundle(folder: Path) -> Bundle:
-    """The engine with our redaction, and the revisions of `folder` as `alembic/`."""
+def code_bundle(folder: Path | None) -> Bundle:
+    """The engine with our redaction, and the revisions of `folder` (if any) as `alembic/`."""
     ops = Path(__file__).parents[2]
     ours = ((f"ops/{name}", ops / name) for name in ("__init__.py", *_REDACTION))
     engine = [
         *ours,
         *((f"ops/migrator/{name}", path) for name, path in _files_below(ops / "migrator")),
     ]
-    archive = _pack([*engine, *((f"alembic/{name}", path) for name, path in _files_below(folder))])
+    revisions = _files_below(folder) if folder else ()
+    archive = _pack([*engine, *((f"alembic/{name}", path) for name, path in revisions)])
     return Bundle(hashlib.sha256(archive).hexdigest()[:24], archive)
 
 

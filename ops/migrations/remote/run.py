@@ -46,10 +46,12 @@ def run(
     options: RunOptions,
     progress: Callable[[str], None] = ui.progress,
 ) -> RunResult:
-    """Run the plan on the bastion if `database.run` is remote, else from here.
+    """Run the plan by the target's route, on the bastion (`database.run: remote`), or from here.
 
     Raises the engine's errors.
     """
+    if target.route is not None:
+        return target.route.run(plan, options, progress)
     if target.database.mode != "remote":
         return run_from_here(target, plan, options, progress)
     if not plan.revisions:  # the engine only reads

@@ -9,36 +9,24 @@ revision. `list` lists the runs. All answers are JSON lines.
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
-import importlib
 import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
-from ops.migrator.remote import bundle_cache, run_store
-from ops.migrator.remote.messages import Outcome, RunEnd, StartRequest
+from ops.migrator.model import TargetDatabase
+from ops.migrator.remote import bundle_cache, execute, run_store
+from ops.migrator.remote.execute import interrupt_once, run_migration
+from ops.migrator.remote.messages import StartRequest
 from ops.migrator.remote.run_store import StoredRun
 
 _KILL_AFTER_S = 30.0  # how long a runner that was interrupted may take before it is killed
 _CA_BUNDLE = "authority.pem"  # the CA bundle of the operator's machine, shipped by its content
-
-
-class _RunCancelled(KeyboardInterrupt):
-    """Raised by `cancel` or a signal.
-
-    A subclass, because `raise KeyboardInterrupt` in a revision is a failure of that revision.
-    """
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _send(document: Mapping[str, Any]) -> None:
@@ -63,7 +51,7 @@ def _start(root: Path, folder: str) -> None:
     fcntl.flock(lock, fcntl.LOCK_EX)  # taken before the run is visible; the runner inherits it
     about = {key: request.get(key) for key in ("who", "direction", "to", "bundles")} | {
         "from": request["shown"],
-        "began_at": _now(),
+        "began_at": execute.now(),
     }
     run_store.write_json(run.folder / "run.json", about)
     if os.fork():
@@ -97,7 +85,7 @@ def _detach(run: StoredRun, request: StartRequest, folder: str) -> NoReturn:
     code = 1
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _interrupt_once)
+            signal.signal(number, interrupt_once)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         nowhere, log = os.open(os.devnull, os.O_RDONLY), os.open(run.log, os.O_WRONLY | os.O_APPEND)
         for old, new in ((nowhere, 0), (log, 1), (log, 2)):
@@ -108,79 +96,11 @@ def _detach(run: StoredRun, request: StartRequest, folder: str) -> NoReturn:
         ):  # independent of the host's locale
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
         run_store.write_json(run.folder / "run.json", {**run.details(), "pid": os.getpid()})
-        run.end(_run_migration(run, request, folder))
+        target = TargetDatabase(folder, _libpq_parameters(run, request))
+        run.end(run_migration(request, target, run.end))
         code = 0
     finally:
         os._exit(code)
-
-
-def _interrupt_once(number: int, _frame: object) -> NoReturn:
-    """Raise on the first signal only, so that the rollback and the result are not interrupted."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
-    raise _RunCancelled(f"asked to stop by {signal.Signals(number).name}")
-
-
-def _run_migration(run: StoredRun, request: StartRequest, folder: str) -> RunEnd:
-    """Run the migration and return its result as a document; it never raises."""
-    from ops.migrator.model import Limits, MigrateError, RunIdentity, TargetDatabase
-
-    target = TargetDatabase(folder, _libpq_parameters(run, request))
-    ended: RunEnd
-
-    def report_forced_end(_what: str, why: str, _how: str) -> None:
-        """Write the result from the thread that ends this process."""
-        run.end({"state": "cancelled", "forced": target.clean(why), "ended_at": _now()})
-
-    try:
-        from ops.migrator.revisions import interrupts
-        from ops.migrator.runner import migrate
-
-        interrupts.set_report(report_forced_end)
-
-        if request.get("redact"):
-            target = dataclasses.replace(target, redact=_import_function(request["redact"]))
-        outcome = migrate(
-            target,
-            request["direction"],
-            request["to"],
-            RunIdentity(**request["who"]),
-            Limits(**request["limits"]),
-            say=lambda line: print(line, flush=True),
-            accept_edit=request.get("accepted"),
-            expected_heads=tuple(request["shown"]),
-        )
-        ended = {"state": "succeeded", "outcome": cast("Outcome", dataclasses.asdict(outcome))}
-    except MigrateError as error:
-        ended = {
-            "state": "failed",
-            "error": {
-                "kind": target.clean(error.kind),
-                "what": target.clean(error.what),
-                "why": target.clean(error.why),
-                "next": target.clean(error.next),
-            },
-        }
-    except KeyboardInterrupt:
-        ended = {"state": "cancelled"}
-    except BaseException as error:  # the end must be known, whatever it was
-        what = f"the runner failed: {type(error).__name__}"
-        ended = {
-            "state": "failed",
-            "error": {
-                "kind": "failed",
-                "what": what,
-                "why": target.clean(error),
-                "next": "inv db.current",
-            },
-        }
-    return {**ended, "ended_at": _now()}
-
-
-def _import_function(name: str) -> Any:
-    """Import `module:function`, of a module that was shipped along with the engine."""
-    module, _, function = name.partition(":")
-    return getattr(importlib.import_module(module), function)
 
 
 def _libpq_parameters(run: StoredRun, request: StartRequest) -> dict[str, Any]:
