@@ -145,11 +145,16 @@ def run(
         raise
 
 
-def of_family(cloud: AwsSession, cluster: str, family: str) -> tuple[TaskState, ...]:
-    """The running tasks of a family of task definitions (ecs:ListTasks, ecs:DescribeTasks)."""
+def of_family(
+    cloud: AwsSession, cluster: str, family: str, *, status: str = "RUNNING"
+) -> tuple[TaskState, ...]:
+    """The tasks of a family of task definitions (ecs:ListTasks, ecs:DescribeTasks).
+
+    `status` is the desired one: RUNNING, or STOPPED for those of about the last hour.
+    """
     with translated_ecs(cloud, f"tasks of family {family} (ecs:ListTasks)", cluster):
         pages = cloud.client("ecs").get_paginator("list_tasks")
-        pages = pages.paginate(cluster=cluster, family=family, desiredStatus="RUNNING")
+        pages = pages.paginate(cluster=cluster, family=family, desiredStatus=status)
         arns = [str(arn) for page in pages for arn in page["taskArns"]]
     what = f"tasks of family {family} (ecs:DescribeTasks)"
     return describe_tasks(cloud, cluster, arns, what)

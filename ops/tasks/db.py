@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ops.core.errors import Refused
 from ops.tasks.shared import Session, ops_task
 
 if TYPE_CHECKING:
@@ -21,12 +22,26 @@ RUN = {"run": "Id of the run, as printed at its start. Default: the active one, 
 def _target(session: Session, *, relay: bool = True) -> MigrationTarget:
     from ops.migrations.target import MigrationTarget
 
-    if session.settings.environment.database_run == "task":
+    if _by_task(session):
         from ops.database_task import run
         from ops.platform import Platform
 
         return session.held(run.open_target(Platform.of(session.settings)))
     return session.held(MigrationTarget.opened(session.settings, relay=relay))
+
+
+def _by_task(session: Session) -> bool:
+    return session.settings.environment.database_run == "task"
+
+
+def _refuse_by_task(session: Session, task: str) -> None:
+    """Raise Refused for what connects from this machine."""
+    if _by_task(session):
+        raise Refused(
+            f"{task} connects from this machine",
+            "only ECS tasks reach the database (database.run: task)",
+            "run it where the database can be reached, with database.run: local",
+        )
 
 
 def _lock_wait_s(session: Session) -> float | None:
@@ -95,6 +110,7 @@ def adopt(session: Session, to: str | None = None) -> None:
     """
     from ops.migrations.adopt import Adoption
 
+    _refuse_by_task(session, "db.adopt")
     session.carry_out(Adoption.planned(_target(session), to, _lock_wait_s(session)))
 
 
@@ -198,6 +214,8 @@ def verify(session: Session, on_server: bool = False, postgres_version: int = 0)
     """
     from ops.migrations import verify as flow
 
+    if on_server:
+        _refuse_by_task(session, "db.verify --on-server")
     session.report(
         flow.verify_on_server(_target(session))
         if on_server
@@ -207,17 +225,29 @@ def verify(session: Session, on_server: bool = False, postgres_version: int = 0)
 
 @ops_task(options=("json",), help=RUN)
 def attach(session: Session, run: str = "latest") -> None:
-    """Attach to a migration on the bastion: print its whole log, then its result."""
+    """Attach to a migration on the bastion or in a task: print its log, then its result."""
     from ops.migrations.remote import run as flow
 
+    if _by_task(session):
+        from ops.database_task import attach as tasks
+        from ops.platform import Platform
+
+        session.report(tasks.attach(Platform.of(session.settings), run))
+        return
     session.report(flow.attach(_target(session), run))
 
 
 @ops_task(options=("json",), help=RUN)
 def cancel(session: Session, run: str = "latest") -> None:
-    """Interrupt a migration on the bastion; the running revision is rolled back."""
+    """Interrupt a migration on the bastion or in a task; its revision is rolled back."""
     from ops.migrations.remote import run as flow
 
+    if _by_task(session):
+        from ops.database_task import attach as tasks
+        from ops.platform import Platform
+
+        session.report(tasks.cancel(Platform.of(session.settings), run))
+        return
     session.report(flow.cancel(_target(session), run))
 
 
@@ -229,6 +259,7 @@ def tunnel(session: Session) -> None:
     """
     from ops.migrations import tunnel as flow
 
+    _refuse_by_task(session, "db.tunnel")
     target = _target(session, relay=False)
     session.report(flow.open_tunnel(target))
     flow.wait(target, session.timeout_s())

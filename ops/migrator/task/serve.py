@@ -106,6 +106,7 @@ class _Server:
     def _migrate(self, run: StartRequest) -> int:
         """Run the revisions; SIGTERM (StopTask) rolls the current one back."""
         name = run["who"]["run"]
+        print(MARK + json.dumps({"run": name, "began_at": execute.now()}), flush=True)
         self._reply({"started": name})
         self.session.close()
         for number in (signal.SIGINT, signal.SIGTERM):
