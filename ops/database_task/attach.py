@@ -15,8 +15,8 @@ from ops.core.text import format_error
 from ops.database_task.channel import RunChannel
 from ops.database_task.plan import TaskPlan, plan_task
 from ops.database_task.rules import requirements
-from ops.database_task.rules.run_log import RunLog
 from ops.database_task.run import RunWatch
+from ops.database_task.run_log import RunLog
 from ops.database_task.running import STARTED_BY, RunningTask
 from ops.ecs.rules.stop_diagnosis import GONE
 from ops.migrations.remote.run import CancelResult

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.core import ui
-from ops.core.errors import ConfigError, OpsError, error_of_kind
+from ops.core.errors import ConfigError, OpsError, Refused, error_of_kind
 from ops.core.redaction.redact import one_line, redacted
 from ops.core.text import format_size
 from ops.database_task.channel import RunChannel
@@ -36,6 +36,7 @@ class DatabaseConnection:
         self.platform, self.progress = platform, progress
         self.folder = access.revisions_of(platform.settings)
         self.running: RunningTask | None = None
+        self.code = ""  # the bundle with the revisions that the first task got
         self.parameters: dict[str, Any] = {}
         self.server_version = 0
 
@@ -56,7 +57,8 @@ class DatabaseConnection:
         bundles: dict[str, Bundle] = {}
         if plan.libraries == "bundle":
             bundles["site"] = bundle.site_bundle(self.platform.settings.root, python)
-        bundles["code"] = bundle.code_bundle(Path(self.folder) if self.folder else None)
+        bundles["code"] = self._code_bundle()
+        self.code = self.code or bundles["code"].name
         parts = []
         for kind, each in bundles.items():
             part, uploaded = running.channel.upload_bundle(kind, each)
@@ -70,6 +72,18 @@ class DatabaseConnection:
                 f"the engine can't start in {plan.definition.label} ({python})",
                 one_line(reply["error"], limit=700),
                 _advice(reply["error"], plan),
+            )
+
+    def _code_bundle(self) -> Bundle:
+        return bundle.code_bundle(Path(self.folder) if self.folder else None)
+
+    def refuse_changed(self) -> None:
+        """Raise Refused if the revisions are no longer those that were planned with."""
+        if self.code != self._code_bundle().name:
+            raise Refused(
+                "the revisions have changed since the plan was made",
+                f"files below {self.folder} differ from those in the task",
+                "run it again",
             )
 
     def _connect(self, running: RunningTask, plan: TaskPlan) -> None:

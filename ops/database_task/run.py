@@ -18,7 +18,7 @@ from ops.core.redaction.redact import redact_lines
 from ops.core.text import format_error
 from ops.database_task import connect
 from ops.database_task.connect import REDACT, DatabaseConnection
-from ops.database_task.rules.run_log import RunLog, unknown_result
+from ops.database_task.run_log import RunLog, unknown_result
 from ops.database_task.running import RunningTask
 from ops.migrations.plan import MigrationPlan
 from ops.migrations.remote.result import outcome_of
@@ -54,6 +54,7 @@ class TaskRoute:
         self, plan: MigrationPlan, options: RunOptions, progress: Callable[[str], None]
     ) -> RunResult:
         """Run the plan, and wait for its end. Raises the engine's errors, and Cancelled."""
+        self.connection.refuse_changed()
         running = self.connection.connected()
         who = access.run_identity(plan.direction)
         request = {

@@ -10,6 +10,7 @@ enough to run anything in the database.
 
 import hashlib
 import hmac
+import importlib
 import io
 import json
 import os
@@ -51,7 +52,7 @@ class TaskChannel:
         return None
 
     def _read(self) -> Optional[bytes]:
-        """The last request; empty while there is none, None once the URL has expired."""
+        """The last request; empty before the first one, None once the URL has expired."""
         try:
             return fetch(self._request)
         except urllib.error.HTTPError as error:
@@ -115,7 +116,7 @@ def about() -> Dict[str, Any]:
 
 
 def writable_folder() -> Tuple[str, str]:
-    """A new folder from which modules can be loaded, or why there is none."""
+    """A new folder from which modules can be loaded, or why no folder is usable."""
     problems = []  # type: List[str]
     usual = [os.environ.get("TMPDIR"), "/tmp", "/var/tmp", "/usr/tmp", "/dev/shm", os.getcwd()]
     for parent in filter(None, usual):
@@ -164,12 +165,12 @@ def main(settings: Dict[str, str], idle_s: float) -> NoReturn:
         fail("no request came from the operator's machine")
     try:
         sys.path[0:0] = install(here["folder"], request["parts"])
-        from ops.migrator.task import serve
+        engine = importlib.import_module("ops.migrator.task.serve")  # of the code archive
     except Exception as error:
         reason = "%s: %s" % (type(error).__name__, error)
         channel.reply(1, {"error": reason})
         fail(reason)
-    sys.exit(serve.serve(channel, here["folder"], idle_s))
+    sys.exit(engine.serve(channel, here["folder"], idle_s))
 
 
 def fail(reason: str) -> NoReturn:
