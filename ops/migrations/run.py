@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from ops.core import ui
 from ops.migrations.plan import MigrationPlan
@@ -52,16 +52,6 @@ class RunResult:
         applied = self.outcome.applied
         done = f"{len(applied)} done" if applied else "nothing to do"
         return f"at {self.outcome.after or 'no revision'}: {done}"
-
-
-class RunRoute(Protocol):
-    """Another place that runs a plan, such as a task of ECS."""
-
-    def run(
-        self, plan: MigrationPlan, options: RunOptions, progress: Callable[[str], None]
-    ) -> RunResult:
-        """Run the plan there. Raises the engine's errors."""
-        ...
 
 
 def run_from_here(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ops.aws import session
 from ops.core import ui
@@ -18,9 +18,19 @@ from ops.postgres.server.likeness import SessionSettings
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
-    from ops.migrations.run import RunRoute
 
 BASE = "base"  # Alembic's name for the state before the first revision
+
+
+class RunRoute(Protocol):
+    """Another place that runs plans, such as a task of ECS."""
+
+    def run(self, plan: Any, options: Any, progress: Callable[[str], None]) -> Any:
+        """Run a MigrationPlan with RunOptions, and return its RunResult.
+
+        Raises the engine's errors.
+        """
+        ...
 
 
 @dataclass(frozen=True)

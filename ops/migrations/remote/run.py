@@ -51,7 +51,8 @@ def run(
     Raises the engine's errors.
     """
     if target.route is not None:
-        return target.route.run(plan, options, progress)
+        done: RunResult = target.route.run(plan, options, progress)
+        return done
     if target.database.mode != "remote":
         return run_from_here(target, plan, options, progress)
     if not plan.revisions:  # the engine only reads
