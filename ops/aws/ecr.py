@@ -72,7 +72,8 @@ def repository(cloud: AwsSession, name: str) -> Repository | None:
         except client.exceptions.RepositoryNotFoundException:
             return None
         found = answer["repositories"][0]
-        immutable = found["imageTagMutability"].startswith("IMMUTABLE")
+        # an unknown kind is not taken for tags that may move
+        immutable = not found["imageTagMutability"].startswith("MUTABLE")
         exclusions = found.get("imageTagMutabilityExclusionFilters") or ()
         return Repository(
             found["repositoryName"],

@@ -35,7 +35,8 @@ class Identity:
 class Deployment:
     """A deployment of an ECS service.
 
-    `rollout_state` is IN_PROGRESS, COMPLETED, FAILED, or None if ECS records none.
+    `rollout_state` is IN_PROGRESS, COMPLETED, FAILED, or None if ECS records none. One that is
+    not known here is taken for a deployment that has not ended.
     """
 
     id: str
@@ -48,6 +49,11 @@ class Deployment:
     rollout_state: str | None
     rollout_reason: str
     created_at: datetime | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether ECS says that it has not ended."""
+        return self.rollout_state not in (None, "COMPLETED", "FAILED")
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class ServiceState:
     def is_rolling_out(self) -> bool:
         """Whether a deployment is in progress, or tasks of an earlier one are left."""
         primary = self.primary
-        moving = primary is not None and primary.rollout_state == "IN_PROGRESS"
+        moving = primary is not None and primary.is_under_way
         return moving or len(self.deployments) > 1
 
     @property

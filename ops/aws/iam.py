@@ -23,4 +23,4 @@ def denied_actions(cloud: AwsSession, role: str, actions: Sequence[str]) -> tupl
             for page in pages
             for each in page["EvaluationResults"]
         }
-        return tuple(action for action in actions if results[action] != "allowed")
+        return tuple(action for action in actions if results[action].endswith("Deny"))

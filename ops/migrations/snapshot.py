@@ -35,6 +35,7 @@ _BROKEN = (
     "storage-full",
     "inaccessible-encryption-credentials",
     "deleting",
+    "deleted",
 )
 
 
@@ -252,7 +253,7 @@ def take_snapshot(settings: Settings, step: TakeSnapshot, wait: RdsWait) -> Snap
     wait.progress(f"creating snapshot {name}")
     reported = -1
     while found.status != "available":
-        if found.status not in ("creating", "pending", "copying"):
+        if found.status in _BROKEN or found.status.startswith("incompatible-"):
             raise OpsError(
                 f"snapshot {name} of RDS instance {step.instance}",
                 f"it is {found.status}",

@@ -40,7 +40,6 @@ from ops.tools.facts import BuildOptions, BuildSecret, Commit, LocalImage
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
 
-_UNDER_WAY = "IN_PROGRESS"
 T = TypeVar("T")
 
 
@@ -202,7 +201,7 @@ def _rollout_steps(
     back = _last_healthy(facts, revision, cached=bool(service.invalidate))
     watch = WatchDeployment(state.name, no_rollback)
     if primary and _runs(facts, revision, service.container, image):
-        if primary.rollout_state == _UNDER_WAY and _can_continue(facts, primary):
+        if primary.is_under_way and _can_continue(facts, primary):
             already = f"{state.name} is rolling {revision.label} out already ({primary.id})"
             return (ContinueRollout(image, back, no_rollback, primary.id), watch), (already,)
         if _settled(state, primary):
@@ -237,7 +236,7 @@ def _revision_steps(
     back = _last_healthy(facts, revision, cached=bool(service.invalidate))
     undo = None if back is None or back.arn == wanted.arn else back
     watch = WatchDeployment(state.name, False)
-    moving = primary is not None and primary.rollout_state == _UNDER_WAY
+    moving = primary is not None and primary.is_under_way
     if primary and not task_definition_diff(revision.document, wanted.document):
         if moving:
             already = f"{state.name} is rolling {revision.label} out already ({primary.id})"

@@ -24,9 +24,19 @@ APPEARS_S = 12.0  # ECS is eventually consistent: a deployment may be missing fr
 _ROLLS_BACK_S = 60.0
 GONE_AFTER = 2  # consecutive answers without the service; a single one may be wrong
 _SETTLE_S = 30.0  # how long tasks without a target group must run after the rollout
-_SHIFTED = frozenset(
-    {"PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP"}
+# lifecycle stages without production traffic; one that is not known here may have it
+_BEFORE_SHIFT = frozenset(
+    {
+        "RECONCILE_SERVICE",
+        "PRE_SCALE_UP",
+        "SCALE_UP",
+        "POST_SCALE_UP",
+        "TEST_TRAFFIC_SHIFT",
+        "POST_TEST_TRAFFIC_SHIFT",
+        "PRE_PRODUCTION_TRAFFIC_SHIFT",
+    }
 )
+_KNOWN_STATES = (None, "IN_PROGRESS", "COMPLETED", "FAILED")
 _ROLLING_BACK = re.compile(r"roll(?:ing|ed)[ -]?back", re.IGNORECASE)
 _NAMED = re.compile(r"rolling back to deployment(?:Id)? \(?(?P<id>ecs-svc/\w+)", re.IGNORECASE)
 
@@ -214,12 +224,12 @@ def baking(observation: Observation, id: str) -> bool:
     if observation.service is None or ours is None or observation.service.strategy == "ROLLING":
         return False
     if (
-        ours.rollout_state not in (None, "IN_PROGRESS")
+        ours.rollout_state in ("COMPLETED", "FAILED")
         or not ours.running >= ours.desired > 0
         or ours.pending
     ):
         return False
-    return not observation.stage or observation.stage in _SHIFTED
+    return observation.stage not in _BEFORE_SHIFT
 
 
 def _terminal_decision(
@@ -383,6 +393,8 @@ def _in_progress_decision(
         )
     if service.strategy != "ROLLING" and observation.stage:
         return Decision(None, _stage_words(observation.stage))
+    if ours.rollout_state not in _KNOWN_STATES:
+        return Decision(None, f"rollout state {ours.rollout_state}")
     others = [each for each in service.deployments if each.id != ours.id and each.running]
     if any(each.desired for each in others):
         return Decision(None, "waiting to be healthy")

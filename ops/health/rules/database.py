@@ -15,9 +15,14 @@ _WORKING = (
     "available",
     "backing-up",
     "storage-optimization",
+    "configuring-associated-roles",
     "configuring-enhanced-monitoring",
+    "configuring-iam-database-auth",
+    "configuring-log-exports",
+    "converting-to-vpc",
     "maintenance",
     "modifying",
+    "storage-config-upgrade",
 )
 _CONNECTION_SUMMARIES: Mapping[ConnectionProblem, str] = {
     "database_unreachable": "the database does not answer",
@@ -26,6 +31,26 @@ _CONNECTION_SUMMARIES: Mapping[ConnectionProblem, str] = {
     "connections_exhausted": "the database takes no more connections",
 }
 _STOPPED = ("stopped", "stopping")
+# what RDS documents; an instance in a status that is not known here may serve connections
+_NOT_WORKING = (
+    *_STOPPED,
+    "creating",
+    "delete-precheck",
+    "deleting",
+    "failed",
+    "inaccessible-encryption-credentials",
+    "inaccessible-encryption-credentials-recoverable",
+    "insufficient-capacity",
+    "moving-to-vpc",
+    "rebooting",
+    "renaming",
+    "resetting-master-credentials",
+    "restore-error",
+    "starting",
+    "storage-full",
+    "storage-initialization",
+    "upgrading",
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +67,11 @@ class Connected:
     took_s: float
 
 
+def is_down(status: str) -> bool:
+    """Whether RDS documents that an instance in this status serves no connections."""
+    return status in _NOT_WORKING or status.startswith("incompatible-")
+
+
 def instance(id: str, status: str) -> Check:
     if status in _WORKING:
         return Check(
@@ -50,6 +80,9 @@ def instance(id: str, status: str) -> Check:
             f"{id} is {status}",
             "available" if status == "available" else status,
         )
+    if not is_down(status):
+        why = f"{id} is {status}, a status that is not known here"
+        return Check(CheckKey("db", "instance"), "unknown", why, status)
     stopped = status in _STOPPED
     cause, fix = (
         ("database_stopped", ("inv db.start",))

@@ -14,6 +14,7 @@ from ops.core.findings import Evidence, Finding, Unknown
 from ops.health.model import Check, CheckKey
 
 _SETTLING = ("draining", "initial")
+_BAD = ("unhealthy", "unhealthy.draining", "unused", "unavailable")
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,9 @@ def check(facts: GroupFacts) -> Check:
         "; ".join(_reason_text(target) for target in targets if target.state != "healthy")
         or "no target is registered"
     )
+    if standing and not any(target.state in _BAD for target in standing):
+        why = f"{value}; a state that is not known here: {shown}"
+        return Check(key, "unknown", why, value, service=facts.service)
     detail = f"{value}, expected all: {shown}"
     return Check(
         key,

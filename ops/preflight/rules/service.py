@@ -28,7 +28,6 @@ from ops.tools.facts import Checkout, EngineInfo, LocalImage
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
 
-_IN_PROGRESS = "IN_PROGRESS"
 _CONTROLLERS = {"CODE_DEPLOY": "CodeDeploy", "EXTERNAL": "an external controller"}
 _ARCHITECTURE_ALIASES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -69,9 +68,7 @@ def _active_service(
     facts: ReleaseFacts, state: ServiceState, environment: Environment
 ) -> CheckResult:
     counts = f"{state.running} of {state.desired} tasks run"
-    moving = [
-        deployment for deployment in state.deployments if deployment.rollout_state == _IN_PROGRESS
-    ]
+    moving = [deployment for deployment in state.deployments if deployment.is_under_way]
     if moving and facts.action == "restart":
         return warn(
             f"a rollout is in progress ({moving[0].id}, {moving[0].running} of "

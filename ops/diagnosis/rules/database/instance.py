@@ -18,21 +18,12 @@ from ops.diagnosis.rules.database.symptoms import (
     suffers,
     unreachable,
 )
+from ops.health.rules.database import is_down
 
 _RECENT = timedelta(hours=1)
 _FAILOVER = timedelta(minutes=30)  # longer ones than this are not in progress any more
 _AFTER_FAILOVER = timedelta(minutes=5)  # DNS may still name the old primary
 _USUAL = ("available", "backing-up", "stopped", "stopping", "storage-full")
-_WORKING = (
-    "storage-optimization",
-    "storage-config-upgrade",
-    "configuring-enhanced-monitoring",
-    "configuring-iam-database-auth",
-    "configuring-log-exports",
-    "converting-to-vpc",
-    "maintenance",
-    "modifying",
-)  # usually serves connections meanwhile
 _FULL_SHARE = 0.01  # of the allocated storage
 _GIB = 1 << 30
 
@@ -148,7 +139,7 @@ def database_unavailable(incident: Incident) -> Iterator[Candidate]:
     """RDS works on the instance, and it does not serve connections meanwhile."""
     found = instance(incident)
     status = found.get("DBInstanceStatus", "available")
-    if status in _USUAL or (status in _WORKING and not unreachable(incident)):
+    if status in _USUAL or not (is_down(status) or unreachable(incident)):
         return
     name = found["DBInstanceIdentifier"]
     pending = ", ".join(sorted(found.get("PendingModifiedValues") or {}))

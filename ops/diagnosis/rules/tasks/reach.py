@@ -17,6 +17,15 @@ from ops.diagnosis.facts import Incident, evidence
 Kind = Literal["no_route", "endpoint_missing", "endpoint_closed", "egress_closed"]
 _HTTPS = 443
 _EVERYWHERE = "0.0.0.0/0"
+_UNUSABLE = (  # states of a VPC endpoint; another one may let traffic through
+    "deleted",
+    "deleting",
+    "expired",
+    "failed",
+    "pending",
+    "pendingacceptance",
+    "rejected",
+)
 _NEEDED_BY_FARGATE = ("ecr.api", "ecr.dkr", "secretsmanager", "ssm", "logs")
 
 
@@ -85,7 +94,7 @@ def _endpoint(vpc: _Vpc, vpc_id: str, service: str) -> Mapping[str, Any] | None:
             for each in vpc.endpoints.values()
             if each.get("VpcId") == vpc_id
             and str(each.get("ServiceName")).endswith(name)
-            and str(each.get("State")).lower() == "available"
+            and str(each.get("State")).lower() not in _UNUSABLE
             and (each.get("VpcEndpointType") == "Gateway" or each.get("PrivateDnsEnabled"))
         ),
         None,
@@ -196,12 +205,12 @@ def _nat_problem(
 ) -> Obstacle | None:
     known: Mapping[str, Any] = vpc.nats.get(nat) or {}
     state = str(known.get("State") or "not found")
-    if state == "pending":
-        return None
-    if state != "available":
+    if state in ("failed", "deleting", "deleted", "not found"):
         hop = f"the subnet {way.subnet} leads to the NAT gateway {nat}, which is {state}"
         seen = evidence(f"DescribeNatGateways {nat}", state)
         return Obstacle("no_route", hop, (*found, seen), _to_nat(vpc, table, "replace"))
+    if state != "available":
+        return None
     beyond = _table(vpc, {"SubnetId": known["SubnetId"], "VpcId": known["VpcId"]})
     out = _route_out(beyond) if beyond else None
     if known.get("ConnectivityType") == "private" or beyond is None:
