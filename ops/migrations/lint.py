@@ -6,20 +6,21 @@ duration.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ops.core.errors import ConfigError, Refused
+from ops.core.errors import ConfigError, OpsError, Refused
 from ops.core.redaction.redact import redacted
 from ops.migrations.forecast import Forecast, forecast
 from ops.migrations.plan import MigrationPlan
 from ops.migrations.rules import lint as rules
 from ops.migrations.rules.data_loss import UNWRITTEN
 from ops.migrations.rules.lint import LintProblem, RevisionScript, format_problems
+from ops.migrations.rules.statements import partitioned, try_parse
 from ops.migrations.target import BASE, MigrationTarget
 from ops.postgres import access
-from ops.postgres.access import Revision
+from ops.postgres.access import DatabaseAccess, Revision
 from ops.tools import squawk
 
 if TYPE_CHECKING:
@@ -66,25 +67,45 @@ def lint_project(settings: Settings, only: str | None = None) -> LintReport:
     upgrades = access.sql(project, scripts, "upgrade", "heads", None)
     downgrades = access.sql(project, scripts, "downgrade", "base", ",".join(scripts.heads))
     problems = {revision.id: problem for revision, _, problem in downgrades}
-    return lint_revisions(
+    found = [
         _revision_script(revision, sql, problem, problems.get(revision.id))
         for revision, sql, problem in upgrades
         if known in (None, revision.id)
-    )
+    ]
+    return lint_revisions(found, _partitioned([sql for _, sql, _ in upgrades]))
 
 
-def lint_plan(plan: MigrationPlan) -> LintReport:
-    """Lint the revisions of an upgrade; a downgrade has no problems."""
+def lint_plan(plan: MigrationPlan, database: DatabaseAccess | None = None) -> LintReport:
+    """Lint the revisions of an upgrade; a downgrade has no problems.
+
+    `database`: has the tables that earlier revisions created.
+    """
     if plan.direction != "upgrade":
         return LintReport(())
     problems = _downgrade_problems(plan)
-    return lint_revisions(
+    found = [
         _revision_script(each.revision, each.sql, each.problem, problems.get(each.revision.id))
         for each in plan.revisions
-    )
+    ]
+    return lint_revisions(found, _partitioned([each.sql for each in plan.revisions], database))
 
 
-def lint_revisions(scripts: Iterable[RevisionScript]) -> LintReport:
+def _partitioned(scripts: Sequence[str], database: DatabaseAccess | None = None) -> frozenset[str]:
+    """The partitioned tables that these revisions create, and those of the database."""
+    if not any("CONCURRENTLY" in sql.upper() for sql in scripts):
+        return frozenset()
+    found = frozenset(table for sql in scripts for table in partitioned(try_parse(sql) or ()))
+    if database is None:
+        return found
+    try:
+        return found | access.partitioned_tables(database)
+    except OpsError:  # the forecast names its reason
+        return found
+
+
+def lint_revisions(
+    scripts: Iterable[RevisionScript], partitioned_tables: frozenset[str] = frozenset()
+) -> LintReport:
     """Lint with squawk and our own rules; secrets in the findings are redacted."""
     scripts = tuple(scripts)
     from_squawk = squawk.lint({each.revision: each.sql for each in scripts}, None)
@@ -104,7 +125,7 @@ def lint_revisions(scripts: Iterable[RevisionScript]) -> LintReport:
         )
         problems += [
             replace(each, sql=redacted(each.sql), advice=redacted(each.advice))
-            for each in rules.problems(script, found)
+            for each in rules.problems(script, found, partitioned_tables)
         ]
     return LintReport(tuple(problems))
 
@@ -162,7 +183,7 @@ class Review:
 
 
 def review(target: MigrationTarget, plan: MigrationPlan) -> Review:
-    return Review(lint_plan(plan), forecast(target, plan))
+    return Review(lint_plan(plan, target.database), forecast(target, plan))
 
 
 def refuse_blocking(target: MigrationTarget, found: LintReport) -> None:

@@ -146,12 +146,9 @@ def to_migrate_error(
     ):  # the next try would come too late
         return MigrateError("timed_out", what, why, f"{verb} --timeout 10m continues from there")
     if state == _LOCK_TIMEOUT:
-        return MigrateError(
-            "failed",
-            what,
-            why,
-            f"{_ending(attempt)}, then: {verb}, which continues from there",
-        )
+        finalizes = f"finalizes it ({'; '.join(attempt.finalize)}) and " if attempt.finalize else ""
+        how = f"{_ending(attempt)}, then: {verb}, which {finalizes}continues from there"
+        return MigrateError("failed", what, why, how)
     if state == _CANCELED:
         return MigrateError(
             "failed", what, why, f"raise database.statement_timeout in invoke.yaml, then: {verb}"
@@ -182,6 +179,8 @@ def _what_remains(attempt: RevisionAttempt, applied: int, at: str | None) -> str
     mine = "nothing of it remains"
     if attempt.remains:
         mine = f"it left {', '.join(attempt.remains)} INVALID, which the next run drops"
+    elif attempt.finalize:
+        mine = "it left a partition pending detach"
     elif attempt.committed_outside:
         mine = "parts of it may remain, since it ran outside a transaction"
     elif attempt.ended or attempt.control:

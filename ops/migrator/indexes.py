@@ -133,7 +133,14 @@ def finalized(lock_connection: psycopg.Connection[Any], statement: str) -> str |
     if found is None:
         return None
     row = lock_connection.execute(_SELECT_PENDING, [found[2].strip()]).fetchone()
-    return f"{found[1]} FINALIZE" if row and row[0] else None
+    return f"{found[1].strip()} FINALIZE" if row and row[0] else None
+
+
+def pending_detaches(
+    lock_connection: psycopg.Connection[Any], statements: Iterable[str]
+) -> tuple[str, ...]:
+    """The statements that finalize what these DETACH … CONCURRENTLY left pending."""
+    return tuple(filter(None, (finalized(lock_connection, each) for each in statements)))
 
 
 def drop_index(lock_connection: psycopg.Connection[Any], index: IndexName) -> None:

@@ -160,6 +160,7 @@ class MigrationRun:
                     problem, self.executor.attempt.may_stay, cleared, count, self.limits.retries
                 )
                 if again is None:
+                    self._note_pending_detaches()
                     raise
                 self._back_off(count, again)
 
@@ -236,6 +237,15 @@ class MigrationRun:
         except psycopg.Error:
             return False
         return self.executor.drop_leftovers(broken)
+
+    def _note_pending_detaches(self) -> None:
+        """After a failure, note the partitions that DETACH … CONCURRENTLY left half detached."""
+        attempt = self.executor.attempt
+        if attempt and attempt.outside and not self.lock_connection.closed:
+            with suppress(psycopg.Error):
+                attempt.finalize = indexes.pending_detaches(
+                    self.lock_connection, attempt.statements
+                )
 
     def _back_off(self, count: int, why: str) -> None:
         pause = min(self.limits.backoff_s * 2 ** (count - 1), MAX_BACKOFF_S) * random.uniform(  # noqa: S311

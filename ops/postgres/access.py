@@ -358,6 +358,13 @@ def relations(door: DatabaseAccess, names: tuple[str, ...]) -> Relations:
         return postgres_relations.read(opened, names)
 
 
+def partitioned_tables(door: DatabaseAccess) -> frozenset[str]:
+    """The names of all partitioned tables, with their schemas, quoted as needed."""
+    select = "SELECT format('%I.%I', relnamespace::regnamespace::name, relname) FROM pg_class"
+    with read_session(door) as opened:
+        return frozenset(row[0] for row in opened.execute(f"{select} WHERE relkind = 'p'"))
+
+
 def functions(
     door: DatabaseAccess,
 ) -> tuple[frozenset[str], tuple[StoredFunction, ...]]:

@@ -14,6 +14,7 @@ from ops.core.errors import ConfigError, Refused
 from ops.migrations import forecast, lint, plan
 from tests.checkout import Checkout
 from tests.migrations.project import Here, here, protected, server
+from tests.migrator.migrating import OUTSIDE
 
 __all__ = ["here", "server"]
 DROP = "ALTER TABLE one DROP COLUMN b"
@@ -169,3 +170,24 @@ def test_the_projects_own_revisions_are_clean(new_checkout: object) -> None:
         "ban-drop-column",
         "contract-in-expand",
     }
+
+
+PARTITIONED = "CREATE TABLE ev (id bigint, at date) PARTITION BY RANGE (at)"
+
+
+def test_an_index_on_a_partitioned_table_is_named_before_it_fails(here: Here) -> None:
+    """By all revisions' SQL, and by the database's tables when an upgrade is reviewed."""
+    here.project.write("0001", PARTITIONED, "DROP TABLE ev")
+    here.project.write("0002", OUTSIDE.format("CREATE INDEX CONCURRENTLY ev_id ON ev (id)"))
+    settings = here.target.settings
+
+    def reviewed() -> lint.LintReport:
+        planned = plan.plan_migration(here.target, "upgrade", None)
+        return lint.review(here.target, planned).lint
+
+    everything = [lint.lint_project(settings), lint.lint_project(settings, "0002"), reviewed()]
+    here.go(to="0001")
+    for found in (*everything, reviewed()):
+        assert [(each.revision, each.rule) for each in found.blocking] == [
+            ("0002", "concurrent-index-on-partitioned")
+        ]

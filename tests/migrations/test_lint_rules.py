@@ -64,6 +64,33 @@ def test_our_own_rules(sql: str, rule: str | None) -> None:
     assert rules(RevisionScript("0007", sql)) == ([(rule, "error", False)] if rule else [])
 
 
+DETACH = "ALTER TABLE ev DETACH PARTITION ev_2025 CONCURRENTLY"
+INDEX = "CREATE INDEX CONCURRENTLY i ON {} (id)"
+ON_PARTITIONED = ("concurrent-index-on-partitioned", "error", False)
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        (DETACH, [("detach-left-pending", "warning", False)]),
+        ("ALTER TABLE ev DETACH PARTITION ev_2025", []),
+        ("ALTER TABLE ev DETACH PARTITION ev_2025 FINALIZE", []),
+        (INDEX.format("ev"), [ON_PARTITIONED]),
+        (INDEX.format("ONLY public.ev"), [ON_PARTITIONED]),
+        (INDEX.format("other.ev"), []),
+        (INDEX.format("ev_2025"), []),
+        ("CREATE INDEX i ON ONLY ev (id)", []),
+    ],
+)
+def test_what_concurrently_leaves_half_done(
+    sql: str, expected: list[tuple[str, str, bool]]
+) -> None:
+    """A detach is named beforehand, and an index that PostgreSQL refuses is an error."""
+    known = frozenset({"public.ev"})
+    found = problems(RevisionScript("0007", sql), (), known)
+    assert [(each.rule, each.level, each.waived is not None) for each in found] == expected
+
+
 def test_a_line_is_where_the_statement_stands() -> None:
     """Comments and empty lines before a statement are not it; Alembic's own statements are passed
     over.

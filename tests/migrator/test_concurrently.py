@@ -110,8 +110,11 @@ def test_a_detach_that_is_pending_is_finalized(project: Project, retries: int) -
         if retries:
             project.run(limits=replace(LIMITS, retries=retries))
         else:
-            with pytest.raises(MigrateError, match="55P03"):
+            with pytest.raises(MigrateError, match="55P03") as error:
                 project.run(limits=replace(LIMITS, retries=0))
+            assert "it left a partition pending detach" in error.value.why
+            finalize = "finalizes it (ALTER TABLE ev DETACH PARTITION ev_2025 FINALIZE)"
+            assert finalize in error.value.next and "which continues" not in error.value.next
     assert project.run(limits=LIMITS).after == "0002"
     assert project.ask("SELECT to_regclass('ev_2025')") == [(None,)]
     assert any("FINALIZE" in line for line in project.said)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 from ops.migrations.rules.data_loss import UNWRITTEN
@@ -17,6 +18,7 @@ from ops.migrations.rules.statements import (
     Unparsable,
     created_tables,
     is_concurrent,
+    is_concurrent_detach,
     matches_every_row,
     parse,
     transaction_control,
@@ -61,6 +63,18 @@ _ALLOWED_IN_CONTRACT = frozenset(
 _NO_TRANSACTION_CONTROL = (
     "a revision is one transaction: without COMMIT and the like, or in "
     "op.get_context().autocommit_block()"
+)
+_DETACH_LEFT_PENDING = (
+    "detach-left-pending",
+    "warning",
+    "after a lock timeout the partition stays pending detach, half in its table: the next run "
+    "finalizes it (DETACH PARTITION … FINALIZE)",
+)
+_INDEX_ON_PARTITIONED = (
+    "concurrent-index-on-partitioned",
+    "error",
+    "PostgreSQL refuses it on a partitioned table: CREATE INDEX … ON ONLY the table, CREATE INDEX "
+    "CONCURRENTLY on each partition, then ALTER INDEX … ATTACH PARTITION",
 )
 _DROPPING_COMMANDS = ("AT_DropColumn", "AT_AlterColumnType")
 
@@ -109,10 +123,15 @@ class RevisionScript:
 
 
 def problems(
-    script: RevisionScript, from_squawk: tuple[LintProblem, ...]
+    script: RevisionScript,
+    from_squawk: tuple[LintProblem, ...],
+    partitioned: frozenset[str] = frozenset(),
 ) -> tuple[LintProblem, ...]:
-    """All findings of one revision, its waivers applied; an unused waiver is a finding too."""
-    found = [*_classify(script, from_squawk), *_own_problems(script)]
+    """All findings of one revision, its waivers applied; an unused waiver is a finding too.
+
+    `partitioned`: the known partitioned tables.
+    """
+    found = [*_classify(script, from_squawk), *_own_problems(script, partitioned)]
     waive = script.waive or {}
     all_found = [
         replace(each, waived=waive[each.rule]) if each.rule in waive else each for each in found
@@ -151,7 +170,7 @@ def _classify(script: RevisionScript, found: tuple[LintProblem, ...]) -> Iterato
             yield replace(each, level="error" if each.rule in _BLOCKING else "warning")
 
 
-def _own_problems(script: RevisionScript) -> Iterator[LintProblem]:
+def _own_problems(script: RevisionScript, partitioned: frozenset[str]) -> Iterator[LintProblem]:
     """The findings of our own rules."""
     if len(script.revision) > ID_LIMIT:
         advice = f"alembic_version takes {ID_LIMIT} characters: give it a shorter id"
@@ -186,6 +205,7 @@ def _own_problems(script: RevisionScript) -> Iterator[LintProblem]:
         if not statement.tables or not set(statement.tables) <= new:
             yield from _statement_problems(script, statement)
     yield from _not_alone(script, statements)
+    yield from _half_done(script, statements, partitioned)
     for statement in transaction_control(script.sql):
         yield LintProblem(
             script.revision,
@@ -239,6 +259,31 @@ def _not_alone(script: RevisionScript, statements: tuple[Statement, ...]) -> Ite
                 statement.sql,
                 advice,
             )
+
+
+def _half_done(
+    script: RevisionScript, statements: tuple[Statement, ...], partitioned: frozenset[str]
+) -> Iterator[LintProblem]:
+    """Findings for what CONCURRENTLY can leave half done, or can't do at all."""
+    for each in statements:
+        concurrent_index = each.kind == "IndexStmt" and each.tree.concurrent
+        if is_concurrent_detach(each):
+            yield _problem(script, each, *_DETACH_LEFT_PENDING)
+        elif concurrent_index and any(
+            _is_same(*pair) for pair in product(each.tables, partitioned)
+        ):
+            yield _problem(script, each, *_INDEX_ON_PARTITIONED)
+
+
+def _problem(
+    script: RevisionScript, statement: Statement, rule: str, level: str, advice: str
+) -> LintProblem:
+    return LintProblem(script.revision, rule, level, statement.line, statement.sql, advice)
+
+
+def _is_same(table: str, other: str) -> bool:
+    """Whether two names may be the same table's; one may be without its schema."""
+    return table == other or table.endswith(f".{other}") or other.endswith(f".{table}")
 
 
 def _drops(statement: Statement) -> bool:

@@ -112,6 +112,11 @@ def is_concurrent(statement: Statement) -> bool:
     return kind in ("IndexStmt", "DropStmt") and bool(tree.concurrent)
 
 
+def is_concurrent_detach(statement: Statement) -> bool:
+    """Whether it is ALTER TABLE … DETACH PARTITION … CONCURRENTLY."""
+    return statement.kind == "AlterTableStmt" and is_concurrent(statement)
+
+
 def copies_from_client(statement: Statement) -> bool:
     """Whether it is COPY … FROM STDIN, whose rows only psql can send."""
     tree = statement.tree
@@ -265,5 +270,15 @@ def created_tables(statements: tuple[Statement, ...]) -> frozenset[str]:
         table
         for each in statements
         if each.kind in ("CreateStmt", "CreateTableAsStmt")
+        for table in each.tables
+    )
+
+
+def partitioned(statements: tuple[Statement, ...]) -> frozenset[str]:
+    """The partitioned tables that these statements create."""
+    return frozenset(
+        table
+        for each in statements
+        if each.kind == "CreateStmt" and each.tree.partspec
         for table in each.tables
     )

@@ -34,6 +34,7 @@ class RevisionAttempt:
     completed: int = 0  # statements that succeeded, as SQLAlchemy reports them
     blockers: tuple[Blocker, ...] = ()  # what it waited for most recently
     remains: tuple[str, ...] = ()  # what a failed CONCURRENTLY left and could not be removed
+    finalize: tuple[str, ...] = ()  # statements for the partitions that it left pending detach
     leaves: bool = False  # temporary tables and the like are left in its session
 
     def concurrently(self) -> list[str]:
@@ -66,4 +67,5 @@ class RevisionAttempt:
     @property
     def committed_outside(self) -> bool:
         """Whether it left its transaction, and something of that may persist."""
-        return self.outside and bool(self.completed or self.remains or self.sql_file())
+        left = self.completed or self.remains or self.finalize or self.sql_file()
+        return self.outside and bool(left)
