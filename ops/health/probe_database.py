@@ -71,7 +71,12 @@ def _connection(inputs: SweepInputs) -> Iterable[Check]:
     if isinstance(vitals, Unknown):
         return [rules.unknown_check(kind, vitals) for kind in _BY_CONNECTION]
     connected = rules.Connected(
-        vitals.server, vitals.revision, vitals.connections, vitals.limit, time.monotonic() - began
+        vitals.server,
+        vitals.revision,
+        vitals.connections,
+        vitals.limit,
+        time.monotonic() - began,
+        vitals.read_only,
     )
     return [
         rules.connected(connected),

@@ -51,10 +51,14 @@ class Drift:
 
 @dataclass(frozen=True)
 class CurrentRevision:
-    """The database's revision and the drift of its schema; the result of `db.current`."""
+    """The database's revision and the drift of its schema; the result of `db.current`.
+
+    `read_only`: why nothing can be written there; empty if it can.
+    """
 
     status: RevisionStatus
     drift: Drift
+    read_only: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -63,17 +67,20 @@ class CurrentRevision:
     @property
     def document(self) -> dict[str, Any]:
         """The document that `db.current --json` prints."""
-        return self.status.as_document() | self.drift.as_document()
+        read_only = {"read_only": self.read_only or None}
+        return self.status.as_document() | self.drift.as_document() | read_only
 
     @property
     def text(self) -> str:
-        return f"{self.status.as_text()}\n{self.drift.as_text()}"
+        read_only = f"read-only: {self.read_only}" if self.read_only else ""
+        return "\n".join(filter(None, [self.status.as_text(), read_only, self.drift.as_text()]))
 
 
 def current(target: MigrationTarget) -> CurrentRevision:
     """Read the database's revision, and compare its schema with it. Raises Refused."""
     status = revision_status(target)
-    return CurrentRevision(status, read_drift(target, status.revision))
+    read_only = access.read_only_reason(target.database)
+    return CurrentRevision(status, read_drift(target, status.revision), read_only)
 
 
 def read_drift(

@@ -111,6 +111,8 @@ def ping(target: MigrationTarget) -> Report:
         f"{target.where} answers {way} in {format_duration(answer.took_s)}: "
         f"PostgreSQL {answer.server}, {answer.tls or 'without TLS'}, as {answer.user}"
     )
+    if answer.read_only:
+        text += f"\nread-only: {answer.read_only}"
     return Report(document, text)
 
 

@@ -27,17 +27,22 @@ _SOURCES = {
 
 def refuse_read_only(opened: psycopg.Connection[Any], target: TargetDatabase) -> None:
     """Raise MigrateError (refused) for a replica, or a database whose default is read-only."""
+    if found := read_only_reason(opened):
+        raise MigrateError("refused", f"{target.where} is read-only", *found)
+
+
+def read_only_reason(opened: psycopg.Connection[Any]) -> tuple[str, str] | None:
+    """Why a session can't write here, and what to do; None if it can."""
     row = opened.execute(_SELECT_READ_ONLY).fetchone()
     replica, default, source = row or (False, False, "")
     if replica:
         why = "it is a replica (pg_is_in_recovery): only the primary can be written"
-        advice = "correct database.host: the writer's endpoint, not a reader's"
-        raise MigrateError("refused", f"{target.where} is read-only", why, advice)
+        return why, "correct database.host: the writer's endpoint, not a reader's"
     if default:
         by = _SOURCES.get(source, "the server's configuration")
         why = f"default_transaction_read_only is on (by {by})"
-        advice = "see why it was set (a full disk, a switchover), and take it back first"
-        raise MigrateError("refused", f"{target.where} is read-only", why, advice)
+        return why, "see why it was set (a full disk, a switchover), and take it back first"
+    return None
 
 
 def refuse_pooler(opened: psycopg.Connection[Any], target: TargetDatabase) -> None:

@@ -388,16 +388,22 @@ def history(door: DatabaseAccess, limit: int) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Ping:
-    """The result of SELECT 1. `tls` is the protocol version, empty without TLS."""
+    """The result of SELECT 1.
+
+    `tls` is the protocol version, empty without TLS; `read_only` is why nothing can be written.
+    """
 
     server: str
     user: str
     tls: str
     took_s: float
+    read_only: str | None
 
 
 def ping(door: DatabaseAccess) -> Ping:
     """Connect and SELECT 1 (the runbook's check). Raises Unreachable."""
+    from ops.migrator import writable
+
     began = time.monotonic()
     with read_session(door) as opened:
         opened.execute("SELECT 1")
@@ -406,4 +412,14 @@ def ping(door: DatabaseAccess) -> Ping:
         tls = opened.execute(
             "SELECT coalesce(version, '') FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
         ).fetchone()
-    return Ping(row[0], row[1], tls[0] if tls else "", took)
+        reason = writable.read_only_reason(opened)
+    return Ping(row[0], row[1], tls[0] if tls else "", took, reason[0] if reason else None)
+
+
+def read_only_reason(door: DatabaseAccess) -> str:
+    """Why nothing can be written to the database; empty if it can."""
+    from ops.migrator import writable
+
+    with read_session(door) as opened:
+        found = writable.read_only_reason(opened)
+    return found[0] if found else ""

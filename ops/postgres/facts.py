@@ -93,17 +93,23 @@ def revision_at(parameters: Mapping[str, Any]) -> str | None:
 
 @dataclass(frozen=True)
 class Vitals:
-    """The state of a server: alembic_version (None: none), connected clients, and their limit."""
+    """The state of a server: alembic_version (None: none), connected clients, and their limit.
+
+    `read_only`: why nothing can be written there; empty if it can.
+    """
 
     server: str
     revision: str | None
     connections: int
     limit: int
+    read_only: str = ""
 
 
 def read_vitals(parameters: Mapping[str, Any]) -> Vitals:
     """Read the vitals (the runbook's SELECT 1, and more). Raises Unreachable."""
     import psycopg
+
+    from ops.migrator import writable
 
     where = (
         f"database {parameters.get('dbname', '')} on "
@@ -124,10 +130,15 @@ def read_vitals(parameters: Mapping[str, Any]) -> Vitals:
                 if there
                 else []
             )
+            reason = writable.read_only_reason(opened)
     except psycopg.Error as error:
         raise _unreachable(where, error, parameters) from None
     return Vitals(
-        str(server), ",".join(str(row[0]) for row in rows) or None, int(connections), int(limit)
+        str(server),
+        ",".join(str(row[0]) for row in rows) or None,
+        int(connections),
+        int(limit),
+        reason[0] if reason else "",
     )
 
 

@@ -57,7 +57,8 @@ _NOT_WORKING = (
 class Connected:
     """What one connection returned.
 
-    `server`: PostgreSQL's version; `revision`: alembic_version, or None; `limit`: max_connections.
+    `server`: PostgreSQL's version; `revision`: alembic_version, or None; `limit`: max_connections;
+    `read_only`: why nothing can be written, empty if it can.
     """
 
     server: str
@@ -65,6 +66,7 @@ class Connected:
     connections: int
     limit: int
     took_s: float
+    read_only: str = ""
 
 
 def is_down(status: str) -> bool:
@@ -164,11 +166,13 @@ def unreachable(
 
 
 def connected(connection: Connected) -> Check:
+    """An ok check. A read-only database is named: whether the application writes is not known."""
+    read_only = f"; it is read-only: {connection.read_only}" if connection.read_only else ""
     return Check(
         CheckKey("db", "connection"),
         "ok",
-        f"SELECT 1 answered by PostgreSQL {connection.server}",
-        "answers",
+        f"SELECT 1 answered by PostgreSQL {connection.server}{read_only}",
+        "read-only" if read_only else "answers",
         connection.took_s,
     )
 
