@@ -14,12 +14,35 @@ from ops.core.errors import ConfigError, OpsError, Refused
 
 
 @dataclass(frozen=True)
+class ManagedSecret:
+    """The secret in which RDS keeps the password of the master user (MasterUserSecret).
+
+    `status` is creating, active, rotating or impaired (it can be used, but RDS cannot rotate it).
+    """
+
+    arn: str
+    status: str
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """An Aurora cluster (DescribeDBClusters); `host` is the endpoint of its writer."""
+
+    id: str
+    host: str = ""
+    port: str = ""
+    database: str = ""
+    secret: ManagedSecret | None = None
+
+
+@dataclass(frozen=True)
 class Instance:
     """An instance (DescribeDBInstances).
 
     `status` is DBInstanceStatus: available, stopped, starting, backing-up …
     `public` is PubliclyAccessible: if false, its address is reached from its VPC only; None if RDS
     does not say. `database` is DBName, the database that RDS created; "" if it created none.
+    `cluster` is the Aurora cluster that it is a member of, whose secret is the cluster's.
     """
 
     id: str
@@ -30,6 +53,8 @@ class Instance:
     public: bool | None = None
     port: str = ""
     database: str = ""
+    secret: ManagedSecret | None = None
+    cluster: str = ""
 
     @property
     def major(self) -> int | None:
@@ -69,7 +94,35 @@ def instance(cloud: AwsSession, id: str) -> Instance:
             found.get("PubliclyAccessible"),
             str(endpoint.get("Port") or ""),
             found.get("DBName") or "",
+            _to_secret(found),
+            found.get("DBClusterIdentifier") or "",
         )
+
+
+def cluster(cloud: AwsSession, id: str) -> Cluster:
+    """Describe an Aurora cluster (rds:DescribeDBClusters). Raises ConfigError if it is gone."""
+    gone = ConfigError(
+        f"RDS cluster {id}",
+        "there is no such cluster in this account and region",
+        "correct database.instance in invoke.yaml",
+    )
+    answers = {"DBClusterNotFoundFault": gone, "DBClusterNotFound": gone}
+    with cloud.translated(f"RDS cluster {id} (rds:DescribeDBClusters)", answers):
+        found = cloud.client("rds").describe_db_clusters(DBClusterIdentifier=id)["DBClusters"][0]
+        return Cluster(
+            found["DBClusterIdentifier"],
+            found.get("Endpoint") or "",
+            str(found.get("Port") or ""),
+            found.get("DatabaseName") or "",
+            _to_secret(found),
+        )
+
+
+def _to_secret(found: Mapping[str, Any]) -> ManagedSecret | None:
+    secret = found.get("MasterUserSecret") or {}
+    if not secret.get("SecretArn"):
+        return None
+    return ManagedSecret(secret["SecretArn"], secret.get("SecretStatus") or "")
 
 
 def start(cloud: AwsSession, id: str) -> None:

@@ -12,10 +12,12 @@ from typing import Generic, TypeVar
 from ops.aws import cloudtrail, ecs, elb, rds, secrets
 from ops.aws.facts import ServiceState, TargetGroup, TaskDefinition, TaskDefinitionArn
 from ops.core.errors import OpsError
+from ops.core.findings import Unknown
 from ops.core.parallel import gather, try_call
 from ops.ecs.rules.task_definition_refs import Reference, references
 from ops.health.rules.deployments import OtherDeployment, later_deployment, other_deployment
 from ops.platform import Platform
+from ops.postgres import credentials
 from ops.state import records
 from ops.state.model import ReleaseRecord
 
@@ -84,9 +86,13 @@ class SweepInputs:
         self._releases = {name: Memo(partial(self._last_success, name)) for name in self.names}
         self._others = {name: Memo(partial(self._other_deployment, name)) for name in self.names}
         self._groups: Memo[Mapping[str, TargetGroup]] = Memo(self._read_groups)
-        secret, instance = (database.secret, database.instance) if database else (None, None)
-        self.secret = Memo(lambda: secrets.value(cloud, secret) if secret else {})
+        instance = database.instance if database else None
         self.instance = Memo(lambda: rds.instance(cloud, instance) if instance else None)
+        self.managed_secret = Memo(
+            lambda: credentials.managed_secret(cloud, database) if database else None
+        )
+        self.secret = Memo(self._read_secret)
+        self.address = Memo(lambda: credentials.address(cloud, instance) if instance else {})
 
     def state(self, name: str) -> ServiceState | None:
         """Return the state of an ECS service by its configured name, or None."""
@@ -172,10 +178,27 @@ class SweepInputs:
         read = secrets.parameter_exists if reference.is_parameter else secrets.keys
         read(cloud, reference.source)
 
+    def secret_name(self) -> str:
+        """The configured secret, else the ARN of the one that RDS manages; "" if there is none."""
+        database = self.environment.database
+        if database and database.secret:
+            return database.secret
+        managed = self.managed_secret()
+        return managed.arn if managed else ""
+
+    def _read_secret(self) -> Mapping[str, str]:
+        database, cloud = self.environment.database, self.platform.cloud
+        if database is None:
+            return {}
+        managed = self.managed_secret()
+        if managed:
+            return credentials.managed_values(cloud, database, managed)
+        return secrets.value(cloud, database.secret) if database.secret else {}
+
     def database_clients(self) -> frozenset[str]:
         """Return the services whose tasks read the database secret, where it is known."""
-        database = self.environment.database
-        wanted = database.secret if database else None
+        named = try_call(self.secret_name)
+        wanted = "" if isinstance(named, Unknown) else named
         found = (
             gather(**{name: partial(self.latest, name) for name in self.names}) if wanted else {}
         )

@@ -20,7 +20,7 @@ from ops.ssh.errors import BeyondBastion
 from ops.state.model import ReleaseRecord
 
 if TYPE_CHECKING:
-    from ops.core.config.database import Database
+    pass
 
 
 _BY_CONNECTION: tuple[Kind, ...] = ("connection", "connections", "schema")
@@ -37,8 +37,8 @@ def probes(inputs: SweepInputs) -> Iterator[Probe]:
     )
     if configured.instance:
         yield Probe((CheckKey("db", "instance"),), partial(_instance, inputs))
-    if configured.secret:
-        yield Probe((CheckKey("db", "secret"),), partial(_secret, inputs, configured))
+    if configured.secret or configured.instance:
+        yield Probe((CheckKey("db", "secret"),), partial(_secret, inputs))
 
 
 def _instance(inputs: SweepInputs) -> Iterable[Check]:
@@ -46,14 +46,27 @@ def _instance(inputs: SweepInputs) -> Iterable[Check]:
     return [rules.instance(found.id, found.status)] if found else []
 
 
-def _secret(inputs: SweepInputs, configured: Database) -> Iterable[Check]:
+def _secret(inputs: SweepInputs) -> Iterable[Check]:
+    """Check the secret's keys and address; no check if neither the configuration nor RDS has one.
+
+    An Aurora cluster's secret may name the cluster's endpoint or the instance's.
+    """
     with Reads() as reads:
-        values, instance = reads.submit(inputs.secret), reads.submit(inputs.instance)
+        values, name = reads.submit(inputs.secret), reads.submit(inputs.secret_name)
+        instance, address = reads.submit(inputs.instance), reads.submit(inputs.address)
+        managed = reads.submit(inputs.managed_secret)
+    if isinstance(name.value, Unknown):
+        return [rules.unknown_check("secret", name.value)]
     if isinstance(values.value, Unknown):
         return [rules.unknown_check("secret", values.value)]
-    found = instance.value
-    host = "" if isinstance(found, Unknown) or found is None else found.host
-    return [rules.secret(configured.secret or "", values.value, host)]
+    if not name.value:
+        return []
+    hosts = {
+        "" if isinstance(address.value, Unknown) else address.value.get("host", ""),
+        "" if isinstance(instance.value, Unknown | None) else instance.value.host,
+    }
+    status = "" if isinstance(managed.value, Unknown | None) else managed.value.status
+    return [rules.secret(name.value, values.value, hosts, status)]
 
 
 def _connection(inputs: SweepInputs) -> Iterable[Check]:
@@ -113,7 +126,9 @@ def _require_reachable(inputs: SweepInputs, host: str) -> None:
     found = try_call(inputs.instance)
     if isinstance(found, Unknown) or found is None:
         return
-    if rules.is_private(found.status, found.public, found.host, host):
+    address = try_call(inputs.address)
+    hosts = {found.host, "" if isinstance(address, Unknown) else address.get("host", "")}
+    if rules.is_private(found.status, found.public, hosts, host):
         raise Unreachable(
             f"database on {host}, from this machine",
             "its instance is private (PubliclyAccessible false), so only its VPC reaches it",

@@ -39,6 +39,7 @@ from ops.ssh.connection import Host
 if TYPE_CHECKING:
     from psycopg import Error
 
+    from ops.core.config.database import Database
     from ops.core.config.settings import Settings
     from ops.migrator.revisions.scripts import Scripts
     from ops.postgres.model import Relations, StoredFunction
@@ -157,11 +158,8 @@ def open_database(
         )
     folder = revisions_of(settings)
     parameters: Mapping[str, Any]
-    if configured.secret:
-        if secret:
-            values = credentials.complete(cloud(), configured, secret())
-        else:
-            values = credentials.read(cloud(), configured)
+    values = _secret_values(cloud, configured, secret)
+    if values or configured.secret:
         parameters = database.connection_parameters(configured, values)
     elif settings.environment.overlay:
         why = "with an overlay it never uses this machine's PG* variables or ~/.pgpass"
@@ -188,6 +186,23 @@ def open_database(
             route.bastion,
             route,
         )
+
+
+def _secret_values(
+    cloud: Callable[[], AwsSession],
+    configured: Database,
+    secret: Callable[[], Mapping[str, str]] | None,
+) -> Mapping[str, str]:
+    """The completed values of the database's secret; empty if it has none.
+
+    A configured secret without values is read as one, so that what is missing is named.
+    """
+    if not (configured.secret or configured.instance):
+        return {}
+    values = secret() if secret else credentials.stored(cloud(), configured)
+    if not values and not configured.secret:
+        return {}
+    return credentials.complete(cloud(), configured, values)
 
 
 def revisions_of(settings: Settings) -> str:

@@ -124,6 +124,7 @@ CALLS: dict[str, Call] = {
     "logs.live_tail": lambda cloud: [*logs.live_tail(cloud, GROUP)],
     "logs.events_between": lambda cloud: logs.events_between(cloud, "g", 0, 1, ""),
     "rds.instance": lambda cloud: rds.instance(cloud, "db"),
+    "rds.cluster": lambda cloud: rds.cluster(cloud, "db"),
     "rds.start": lambda cloud: rds.start(cloud, "db"),
     "rds.create_snapshot": lambda cloud: rds.create_snapshot(cloud, "db", "s", {}),
     "rds.snapshot": lambda cloud: rds.snapshot(cloud, "s"),

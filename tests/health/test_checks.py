@@ -407,12 +407,12 @@ def test_the_database_by_its_words() -> None:
         problem = connection_problem(why)
         found = database.unreachable("database x", why, "do this", problem).finding
         assert found and found.cause == cause and found.fix[0] == "do this"
-    assert database.secret("s", {"username": "u", "password": "p"}, "h").status == "ok"
+    assert database.secret("s", {"username": "u", "password": "p"}, {"h"}).status == "ok"
     assert (
-        database.secret("s", {"username": "u", "password": "p", "host": "old"}, "new").status
+        database.secret("s", {"username": "u", "password": "p", "host": "old"}, {"new", ""}).status
         == "failed"
     )
-    assert "p" not in database.secret("s", {"username": "u"}, "").detail.replace(
+    assert "p" not in database.secret("s", {"username": "u"}, set()).detail.replace(
         "password", ""
     ).replace("expected", "")
     full = database.Connected("16", "1", 95, 100, 0.1)
@@ -525,4 +525,4 @@ def test_a_private_database_is_not_down_because_a_laptop_cannot_reach_it(
     status: str, public: bool | None, address: str, host: str, private: bool
 ) -> None:
     """Only the address of a running instance that RDS calls private; a stopped one is down."""
-    assert database.is_private(status, public, address, host) is private
+    assert database.is_private(status, public, {address}, host) is private

@@ -99,7 +99,8 @@ class Database(Model):
     task: DatabaseTask | None = Field(None, description="The task of `run: task`.")
     secret: Text | None = Field(
         None,
-        description="Secrets Manager secret: username, password; host, port, dbname if present.",
+        description="Secrets Manager secret: username, password; host, port, dbname if present. "
+        "Default: the one that RDS manages for `instance`.",
     )
     instance: Text | None = Field(None, description="RDS instance identifier.")
     name: Text | None = Field(

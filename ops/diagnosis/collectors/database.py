@@ -10,7 +10,7 @@ from typing import Any
 from ops.aws.cloudwatch import logs
 from ops.diagnosis.collectors.registry import Reader, collector
 from ops.diagnosis.rules.database.texts import LOG_PATTERN, problem_of
-from ops.postgres import access, activity
+from ops.postgres import access, activity, credentials
 
 _EVENTS_MINUTES = 24 * 60  # of RDS: how far back
 _MAX_LINES = 20  # of a service's log
@@ -86,9 +86,11 @@ def _placement(service: Any) -> Any:
 def secret(reader: Reader) -> Any:
     """The database's secret: names and dates, never a value. None without one."""
     database = reader.environment.database
-    if database is None or not database.secret:
+    if database is None:
         return None
-    return reader.client("secretsmanager").describe_secret(SecretId=database.secret)
+    managed = credentials.managed_secret(reader.cloud, database)
+    name = managed.arn if managed else database.secret
+    return reader.client("secretsmanager").describe_secret(SecretId=name) if name else None
 
 
 @collector("database/activity", "PostgreSQL: pg_stat_activity, pg_locks, pg_prepared_xacts")

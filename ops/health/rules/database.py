@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from ops.core.findings import Evidence, Finding, Unknown
@@ -30,6 +30,7 @@ _CONNECTION_SUMMARIES: Mapping[ConnectionProblem, str] = {
     "database_tls": "TLS with the database fails",
     "connections_exhausted": "the database takes no more connections",
 }
+_STATUSES = {"impaired": "impaired (it works, but RDS cannot rotate it)"}  # SecretStatus
 _STOPPED = ("stopped", "stopping")
 # what RDS documents; an instance in a status that is not known here may serve connections
 _NOT_WORKING = (
@@ -104,10 +105,11 @@ def instance(id: str, status: str) -> Check:
     )
 
 
-def secret(name: str, values: Mapping[str, str], host: str) -> Check:
-    """Check that the secret has the required keys and names the instance's address.
+def secret(name: str, values: Mapping[str, str], hosts: Set[str], status: str = "") -> Check:
+    """Check that the secret has the required keys and names an address of the instance.
 
-    `host`: RDS's address, empty if unknown. No other value is shown.
+    `hosts`: RDS's addresses, empty ones if unknown. `status`: that of a secret that RDS manages.
+    No other value is shown.
     """
     missing = [key for key in _REQUIRED_KEYS if not values.get(key)]
     if missing:
@@ -122,9 +124,9 @@ def secret(name: str, values: Mapping[str, str], host: str) -> Check:
             "incomplete",
             finding=found,
         )
-    named = values.get("host", "")
-    if named and host and named != host:
-        what = f"secret {name} names {named}, RDS says {host}"
+    named, known = values.get("host", ""), sorted(filter(None, hosts))
+    if named and known and named not in known:
+        what = f"secret {name} names {named}, RDS says {' or '.join(known)}"
         found = Finding(
             "secret_other_host",
             what,
@@ -132,17 +134,18 @@ def secret(name: str, values: Mapping[str, str], host: str) -> Check:
             fix=("write the instance's address into the secret",),
         )
         return Check(CheckKey("db", "secret"), "failed", what, "another host", finding=found)
-    return Check(
-        CheckKey("db", "secret"), "ok", f"{name} has {', '.join(sorted(values))}", "complete"
-    )
+    detail = f"{name} has {', '.join(sorted(values))}"
+    if status:
+        detail += f"; managed by RDS: {_STATUSES.get(status, status)}"
+    return Check(CheckKey("db", "secret"), "ok", detail, "complete")
 
 
-def is_private(status: str, public: bool | None, address: str, host: str) -> bool:
+def is_private(status: str, public: bool | None, addresses: Set[str], host: str) -> bool:
     """Whether `host` is the address of a running instance that only its VPC reaches.
 
     No answer to a machine elsewhere then says nothing about the database.
     """
-    return public is False and status in _WORKING and bool(host) and host == address
+    return public is False and status in _WORKING and bool(host) and host in addresses
 
 
 def unreachable(

@@ -36,7 +36,7 @@ def instance(incident: Incident) -> Mapping[str, Any]:
 
 def clients(incident: Incident) -> Iterator[ServiceFact]:
     """The services whose tasks read the database's secret."""
-    secret = incident.subject.get("secret") or ""
+    secret = incident.subject.get("secret") or (incident.content("secret") or {}).get("ARN") or ""
     for service in incident.services:
         revision = service.revision
         if isinstance(revision, TaskDefinition) and secret:
