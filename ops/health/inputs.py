@@ -179,7 +179,7 @@ class SweepInputs:
         read(cloud, reference.source)
 
     def secret_name(self) -> str:
-        """The configured secret, else the ARN of the one that RDS manages; "" if there is none."""
+        """The configured secret, else the ARN of the one that RDS manages, else ""."""
         database = self.environment.database
         if database and database.secret:
             return database.secret

@@ -47,9 +47,9 @@ def _instance(inputs: SweepInputs) -> Iterable[Check]:
 
 
 def _secret(inputs: SweepInputs) -> Iterable[Check]:
-    """Check the secret's keys and address; no check if neither the configuration nor RDS has one.
+    """Check the secret's keys and address.
 
-    An Aurora cluster's secret may name the cluster's endpoint or the instance's.
+    No check if neither the configuration nor RDS has a secret. An Aurora cluster's secret may name the cluster's endpoint or the instance's.
     """
     with Reads() as reads:
         values, name = reads.submit(inputs.secret), reads.submit(inputs.secret_name)
