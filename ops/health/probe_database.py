@@ -49,7 +49,8 @@ def _instance(inputs: SweepInputs) -> Iterable[Check]:
 def _secret(inputs: SweepInputs) -> Iterable[Check]:
     """Check the secret's keys and address.
 
-    No check if neither the configuration nor RDS has a secret. An Aurora cluster's secret may name the cluster's endpoint or the instance's.
+    No check if neither the configuration nor RDS has a secret. An Aurora cluster's secret may name
+    the cluster's endpoint or the instance's.
     """
     with Reads() as reads:
         values, name = reads.submit(inputs.secret), reads.submit(inputs.secret_name)
