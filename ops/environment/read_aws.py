@@ -15,9 +15,10 @@ from ops.core.parallel import try_call
 from ops.environment.model import KeyComparison, WorldRead, absent, not_read, same
 from ops.environment.rules import parts
 from ops.environment.rules import service as service_rules
+from ops.postgres.routes import session_tunnel
 
 if TYPE_CHECKING:
-    from ops.core.config.database import Database
+    from ops.core.config.database import Database, DatabaseTunnel
     from ops.core.config.settings import Service, Settings, State
     from ops.platform import Platform
 
@@ -50,6 +51,10 @@ def reads(settings: Settings, connect: Callable[[], Platform]) -> Iterator[World
     database = environment.database
     if database and database.secret:
         yield WorldRead({"database.secret": database.secret}, at(_secret, database))
+    if database and database.tunnel:
+        key = f"database.tunnel.{'service' if database.tunnel.service else 'instance'}"
+        target = database.tunnel.service or database.tunnel.instance
+        yield WorldRead({key: target}, at(_tunnel, key, database.tunnel))
     if database and database.instance:
         yield WorldRead({"database.instance": database.instance}, at(_instance, database.instance))
 
@@ -153,4 +158,15 @@ def _instance(platform: Platform, name: str) -> Iterator[KeyComparison]:
     except ConfigError as missing:
         yield absent("database.instance", name, f"RDS: {missing.why}")
         return
-    yield parts.instance(name, found.engine, found.status)
+    status = found.secret.status if found.secret else ""
+    yield parts.instance(name, found.engine, found.status, status)
+
+
+def _tunnel(platform: Platform, key: str, tunnel: DatabaseTunnel) -> Iterator[KeyComparison]:
+    """The plugin on this machine, and ECS Exec on the service and in a running task."""
+    try:
+        session_tunnel.check(platform.settings, platform.cloud, tunnel)
+    except Refused as missing:
+        yield absent(key, tunnel.service or tunnel.instance, f"{missing.what}: {missing.why}")
+        return
+    yield same(key, tunnel.service or tunnel.instance, "Session Manager")

@@ -21,6 +21,7 @@ _NAMED_BY_USER = {"build_args", "headers"}  # sections whose names can say that 
 _HIDDEN = "(hidden)"
 _COLUMN = 48  # where comments begin, unless a value is longer
 _DEFAULT = "default"
+_RUN = ("database", "run")
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,10 @@ def _settings(configuration: Configuration) -> Iterator[Setting]:
     layers = configuration.layers
     places = tuple(each.place(("env",)) for each in layers.origins(("env",)))
     yield Setting(("env",), configuration.settings.name, places)
-    for path, value, is_duration in _leaves(configuration.settings.environment, ()):
+    environment = configuration.settings.environment
+    for path, value, is_duration in _leaves(environment, ()):
+        if path == _RUN and value is None:
+            value = environment.database_run  # the default depends on other keys
         keys = ("environments", configuration.settings.name, *path)
         origins = tuple(each.place(keys) for each in layers.origins(keys))
         yield Setting(path, _public(path, value), origins, is_duration)

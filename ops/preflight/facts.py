@@ -38,10 +38,14 @@ class TestRun:
 
 @dataclass(frozen=True)
 class SchemaRevision:
-    """The database's revision (None: no migrations yet) and the pending ones, oldest first."""
+    """The database's revision (None: no migrations yet) and the pending ones, oldest first.
+
+    `way`: what the database was read through, in words.
+    """
 
     revision: str | None
     pending: tuple[str, ...] = ()
+    way: str = ""
 
 
 @dataclass(frozen=True)

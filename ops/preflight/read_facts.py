@@ -403,9 +403,8 @@ def _schema(request: GatherRequest) -> SchemaRevision | None:
     parameters = facts.connection_parameters(configured, secret)
     with tunnel.open_route(settings, lambda: request.platform.cloud, parameters) as route:
         revision = facts.revision_at(route.parameters)
-    return SchemaRevision(
-        revision, pending.heads_after(revision, settings.root, configured.migrations)
-    )
+    after = pending.heads_after(revision, settings.root, configured.migrations)
+    return SchemaRevision(revision, after, route.way)
 
 
 def image(request: GatherRequest, repository: Repository, tag: str) -> Image | None:

@@ -221,6 +221,8 @@ def test_the_distribution(cdn: dict[str, str], site: str | None, expected: list[
     [
         ({}, {"username", "password", "host", "dbname"}, ""),
         ({"host": "h", "name": "d"}, {"username", "password"}, ""),
+        ({"instance": "i"}, {"username", "password"}, ""),
+        ({"instance": "i"}, {"username"}, "password, username, and it has no password"),
         (
             {},
             {"username", "password"},
@@ -251,6 +253,8 @@ def test_the_account_cluster_load_balancer_and_instance() -> None:
     assert parts.load_balancer("http://b.elb", "b.elb", ("a.elb",)).near == ("a.elb",)
     assert parts.instance("i", "postgres", "stopped").status == "same"
     assert parts.instance("i", "mysql", "available").status == "different"
+    managed = parts.instance("i", "postgres", "available", "impaired")
+    assert managed.source == "RDS (available; it manages the secret: impaired)"
 
 
 @pytest.mark.parametrize(

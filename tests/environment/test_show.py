@@ -51,6 +51,25 @@ def test_each_value_has_its_origin(configuration: load.Configuration) -> None:
         assert expected in lines
 
 
+@pytest.mark.parametrize(
+    ("database", "bastion", "run"),
+    [
+        ("{}", "", "local"),
+        ("{tunnel: {service: b}}", "", "tunnel"),
+        ("{}", "    bastion: {host: h}\n", "remote"),
+    ],
+)
+def test_the_way_to_the_database_is_the_one_that_is_taken(
+    tmp_path: Path, database: str, bastion: str, run: str
+) -> None:
+    """The default of `database.run` depends on other keys."""
+    (tmp_path / "invoke.yaml").write_text(
+        HERE + f"    services: {{b: {{{SERVICE}}}}}\n    database: {database}\n{bastion}"
+    )
+    found = show(read(tmp_path), "database.run").text
+    assert found.startswith(f"{run} ") and found.endswith("# default")
+
+
 def test_an_optional_duration_is_printed_as_one(tmp_path: Path) -> None:
     """`settle` has no default, and takes 90 as well as 90s."""
     (tmp_path / "invoke.yaml").write_text(

@@ -15,6 +15,8 @@ import pytest
 from ops.aws import session
 from ops.core.config.database import DatabaseTunnel
 from ops.core.errors import Denied, Refused, Unreachable
+from ops.environment import read_aws
+from ops.platform import Platform
 from ops.postgres import tunnel
 from ops.postgres.routes import session_tunnel
 from ops.sandbox.contracts import REGION
@@ -136,6 +138,21 @@ def test_a_missing_plugin_is_named_before_a_session_is_made(
     with pytest.raises(Refused, match="tunnel to the database needs the Session Manager plugin"):
         opened(world).__enter__()
     assert sessions(world) == {}
+
+
+def test_env_check_compares_it_without_a_session(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plugin and the task are there; then the plugin is not."""
+    key = world.aws.keys.operator
+    cloud = session.of_overlay(world.aws.url, key.access_key, key.secret_key, REGION)
+    place = Platform(make_settings(cluster="demo", services=SERVICES), cloud)
+    through = DatabaseTunnel(service="api")
+    (found,) = read_aws._tunnel(place, "database.tunnel.service", through)
+    assert found.status == "same" and sessions(world) == {}
+    monkeypatch.setenv("PATH", os.devnull)
+    (missing,) = read_aws._tunnel(place, "database.tunnel.service", through)
+    assert missing.status == "different" and "was not found on PATH" in missing.source
 
 
 @pytest.mark.parametrize(

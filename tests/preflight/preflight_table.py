@@ -516,6 +516,12 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("migrations", "ok", {}, "none pending"),
     (
         "migrations",
+        "ok",
+        {"schema": SchemaRevision("0001", (), "through task 1a2b3c4d of api, by Session Manager")},
+        "none pending, read through task 1a2b3c4d of api, by Session Manager",
+    ),
+    (
+        "migrations",
         "warn",
         {"schema": SchemaRevision("0001", ("0002 tags", "0003 likes"))},
         "2 pending: 0002 tags, 0003 likes",

@@ -90,11 +90,16 @@ def load_balancer(address: str, host: str, names: Sequence[str]) -> KeyCompariso
 
 
 def secret(database: Database, keys: frozenset[str] | None) -> KeyComparison:
-    """The keys of the database's secret that a connection needs."""
+    """The keys of the database's secret that a connection needs.
+
+    RDS knows host and name where `database.instance` is configured.
+    """
     name = str(database.secret)
     if keys is None:
         return absent("database.secret", name, "Secrets Manager has no such secret")
-    needed = _CREDENTIALS | {key for setting, key in _ADDRESS if getattr(database, setting) is None}
+    needed = _CREDENTIALS
+    if not database.instance:
+        needed |= {key for setting, key in _ADDRESS if getattr(database, setting) is None}
     if missing := sorted(needed - keys):
         what = (
             f"a connection needs its keys {', '.join(sorted(needed))}, and it has no "
@@ -104,7 +109,9 @@ def secret(database: Database, keys: frozenset[str] | None) -> KeyComparison:
     return same("database.secret", name, "Secrets Manager")
 
 
-def instance(name: str, engine: str, status: str) -> KeyComparison:
+def instance(name: str, engine: str, status: str, secret_status: str = "") -> KeyComparison:
+    """The database's instance. `secret_status`: of the secret that RDS manages for it."""
     if engine in ("postgres", "aurora-postgresql"):
-        return same("database.instance", name, f"RDS ({status})")
+        managed = f"; it manages the secret: {secret_status}" if secret_status else ""
+        return same("database.instance", name, f"RDS ({status}{managed})")
     return absent("database.instance", name, f"RDS has it with the engine {engine}")

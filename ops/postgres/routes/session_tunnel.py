@@ -106,6 +106,12 @@ def open_tunnel(
         _terminate(cloud, session.response["SessionId"])
 
 
+def check(settings: Settings, cloud: AwsSession, through: DatabaseTunnel) -> SessionTarget:
+    """What the tunnel would lead through, without a session. Raises as `open_tunnel`."""
+    session_plugin.find(_PURPOSE)
+    return _find_target(settings, cloud, through)
+
+
 @contextmanager
 def _explained(tunnel: SessionTunnel) -> Iterator[None]:
     """Replace an unreachable database's error by the plugin's reason, or print that it ended."""

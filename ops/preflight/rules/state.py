@@ -126,4 +126,4 @@ def migrations(facts: ReleaseFacts, environment: Environment) -> CheckResult:
             f"{len(schema.pending)} pending: {join_limited(schema.pending)}",
             "inv db.upgrade first, if the new code needs them",
         )
-    return ok("none pending")
+    return ok(f"none pending, read {schema.way}" if schema.way else "none pending")
