@@ -163,6 +163,8 @@ def open_database(
         parameters = database.connection_parameters(configured, values)
     elif settings.environment.overlay:
         why = "with an overlay it never uses this machine's PG* variables or ~/.pgpass"
+        if configured.instance:
+            why += f", and RDS manages no secret for {configured.instance}"
         raise ConfigError(f"{key}.secret is missing", why, f"set {key}.secret")
     else:
         known = {

@@ -73,7 +73,7 @@ def private_reason(found: Destination) -> str | None:
     if found.balancer is not None:
         name = found.balancer.name
         if found.balancer.internal:
-            return f"load balancer {name} is internal, so only its VPC and connected networks do"
+            return f"load balancer {name} is internal: its VPC and connected networks reach it"
         sources = _admitted(found)
         if sources is None:
             return None
