@@ -23,7 +23,8 @@ from ops.state.rules.lock import Holder
 from ops.tools.facts import Checkout
 
 _FAILED = (Verdict.FAILED, Verdict.ROLLED_BACK, Verdict.TIMED_OUT)
-_MINOR = ("latest_not_moved",)  # findings that do not decide the verdict
+# findings that do not decide the verdict
+_MINOR = ("latest_not_moved", "task_definition_ignored", "terraform_state_differs")
 _DIAGNOSE = "inv troubleshoot.all"
 
 

@@ -29,7 +29,7 @@ from ops.terraform import plan as terraform_plan
 from ops.terraform.errors import LockHeld
 from ops.terraform.plan import TerraformPlan
 from ops.terraform.rules.plan_diff import TASK_DEFINITION, addresses, planned_image
-from ops.terraform.rules.scope import DeployScope, never_allowed, out_of_scope
+from ops.terraform.rules.scope import MAX_NAMED, DeployScope, never_allowed, out_of_scope
 from ops.terraform.workspace import TerraformWorkspace, ensure_initialised
 
 _ROLLBACK_PLAN_S = 180.0  # limit for the plan of a rollback by Terraform
@@ -214,8 +214,10 @@ class TerraformRollout:
             ui.confirm(question, yes=self.context.request.yes)
         calm = [f"{change.verb} {change.address}" for change, _ in beyond if not change.alarming]
         if calm:
+            more = f" and {len(calm) - MAX_NAMED} more" if len(calm) > MAX_NAMED else ""
             ui.confirm(
-                f"beyond this {self.context.kind}, Terraform also {', '.join(calm)}",
+                f"beyond this {self.context.kind}, Terraform also "
+                f"{', '.join(calm[:MAX_NAMED])}{more}",
                 yes=self.context.request.yes,
             )
 

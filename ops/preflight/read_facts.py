@@ -390,7 +390,7 @@ def _probe_endpoints(request: GatherRequest) -> tuple[Answer, ...]:
 
 
 def _schema(request: GatherRequest) -> SchemaRevision | None:
-    """Read the database's revision and the pending ones; None without a database."""
+    """Read the database's revision and the pending ones; None without a database or revisions."""
     from ops.postgres import credentials, facts, pending, tunnel
 
     settings = request.platform.settings
@@ -399,6 +399,8 @@ def _schema(request: GatherRequest) -> SchemaRevision | None:
         return None
     if "migrations" in request.skip:
         raise OpsError("skipped")
+    if facts.scripts_folder(settings.root, configured.migrations) is None:
+        return None
     secret = credentials.read(request.platform.cloud, configured)
     parameters = facts.connection_parameters(configured, secret)
     with tunnel.open_route(settings, lambda: request.platform.cloud, parameters) as route:

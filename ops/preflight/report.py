@@ -92,11 +92,14 @@ def preflight(
     *,
     all: bool = False,
 ) -> PreflightReport:
-    """Check one service, or all services of the environment.
+    """Check one service, or all services that are deployed.
 
-    Raises ConfigError for an unknown service, check or profile.
+    Services that are only watched are left out, unless there are no others. Raises ConfigError for
+    an unknown service, check or profile.
     """
-    services = (service,) if service else tuple(settings.environment.services)
+    configured = settings.environment.services
+    deployed = tuple(name for name, each in configured.items() if each.repository)
+    services = (service,) if service else deployed or tuple(configured)
     began = time.monotonic()
     report = read_and_check(Platform.of(settings), services, skip)
     return replace(report, took_s=time.monotonic() - began, all=all)

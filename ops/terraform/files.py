@@ -29,7 +29,9 @@ _BACKEND = re.compile(r'\bbackend\s+"(?P<type>\w+)"\s*\{(?P<body>[^}]*)\}')
 _ASSIGNMENT = re.compile(r'^\s*(?P<name>\w+)\s*=\s*"(?P<value>[^"$]*)"\s*(?:#.*)?$', re.M)
 _REQUIRED_VERSION = re.compile(r'^\s*required_version\s*=\s*"([^"]*)"', re.M)
 _MODULE_SOURCE = re.compile(r'^\s*source\s*=\s*"(?P<path>\.[^"]*)"', re.M)
+_DYNAMIC = re.compile(r'\bdynamic\s+"(\w+)"')
 DATA_FOLDER = ".terraform"
+_MODULES = "modules/modules.json"
 LOCK_FILE = ".terraform.lock.hcl"
 _INIT_BLOCKS = ("terraform", "module")  # a change of one requires another `init`
 
@@ -136,6 +138,29 @@ def fingerprint(directory: Path, backend_config: str | None, version: str) -> st
     paths = [directory / name for name in names]
     texts = [version, *bodies, *(_read_text(path) if path.is_file() else "" for path in paths)]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def dynamic_blocks(directory: Path) -> frozenset[str] | None:
+    """Return the names of all `dynamic` blocks, also of modules.
+
+    None if they cannot be read, or are in a JSON file.
+    """
+    try:
+        listed = json.loads((directory / DATA_FOLDER / _MODULES).read_text(encoding="utf-8"))
+        folders = [directory / str(each["Dir"]) for each in listed["Modules"]]
+    except FileNotFoundError:
+        folders = []  # it has no modules
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    names: set[str] = set()
+    for folder in dict.fromkeys([directory, *folders]):
+        try:
+            names.update(*(_DYNAMIC.findall(_read_text(path)) for path in folder.glob("*.tf")))
+            if any('"dynamic"' in _read_text(path) for path in folder.glob("*.tf.json")):
+                return None
+        except ConfigError:
+            return None
+    return frozenset(names)
 
 
 def service_blocks(directory: Path) -> tuple[Block, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ops.core import ui
-from ops.terraform import image_variables, plan_files, program
+from ops.terraform import files, image_variables, plan_files, program
 from ops.terraform.errors import WantsInit
 from ops.terraform.facts import SavedPlan
 from ops.terraform.render import plan_lines, print_plan
@@ -42,6 +42,7 @@ class TerraformPlan:
     contents: PlanDocument
     environment: str
     deploys_revisions: bool = False  # deploys change the services' revisions outside of Terraform
+    dynamic: frozenset[str] | None = None  # names of `dynamic` blocks; None if they are not known
 
     exit_code: ClassVar[int] = 0
 
@@ -55,7 +56,8 @@ class TerraformPlan:
         """A saved plan of this workspace's environment."""
         settings = workspace.platform.settings
         by_ecs = settings.environment.rollout == "ecs"
-        return cls(saved, contents, settings.name, by_ecs)
+        dynamic = files.dynamic_blocks(workspace.tf.directory)
+        return cls(saved, contents, settings.name, by_ecs, dynamic)
 
     @cached_property
     def changes(self) -> tuple[ResourceChange, ...]:
@@ -63,7 +65,9 @@ class TerraformPlan:
 
     @cached_property
     def drift(self) -> tuple[ResourceChange, ...]:
-        return plan_diff.drift(self.contents, deploys_revisions=self.deploys_revisions)
+        return plan_diff.drift(
+            self.contents, deploys_revisions=self.deploys_revisions, dynamic=self.dynamic
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:

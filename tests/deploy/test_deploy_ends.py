@@ -19,7 +19,7 @@ from ops.core import ui
 from ops.core.apply import Journal, StepRecord
 from ops.core.config.settings import Environment, Service, Settings
 from ops.core.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
-from ops.core.findings import Verdict
+from ops.core.findings import Finding, Verdict
 from ops.core.plan import Plan
 from ops.deploy import deploy, planned_release
 from ops.deploy import run as deploy_run
@@ -321,6 +321,16 @@ def test_a_rollback_that_was_sent_is_what_ecs_goes_on_with(
         == f"the rollback to backend:7 (ecs-svc/2) {says}: inv backend.status shows it"
     )
     assert replace(done, left_in_place=left_in_place).document["next"] == left_in_place
+
+
+def test_what_terraform_ignores_is_not_the_cause_of_a_failure(platform: Platform) -> None:
+    """The last lines name the finding that failed the rollout, not one that only notes a fact."""
+    context = release(platform)
+    for cause in ("task_definition_ignored", "container_exited", "terraform_state_differs"):
+        context.findings.append(Finding(cause, f"about {cause}", "certain"))
+    text = DeployResult(context, Ending(Verdict.ROLLED_BACK, "two tasks stopped"), 1.0).text
+    causes = [line for line in text.splitlines() if line.startswith("  cause ")]
+    assert "container_exited" in causes[0] and not any("terraform" in each for each in causes)
 
 
 def test_a_restart_that_was_cut_off_names_the_watch(platform: Platform) -> None:

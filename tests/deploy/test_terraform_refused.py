@@ -111,6 +111,17 @@ def test_what_a_plan_does_beyond_resources_is_asked_about(
     assert applied(scene)
 
 
+def test_a_question_names_three_changes_and_counts_the_rest(scene: Scene) -> None:
+    """All of them are printed above it, each with its reason."""
+    rows = [
+        resource(f"aws_iam_role.r{number}", ["update"], {"path": "/a"}, {"path": "/b"})
+        for number in range(5)
+    ]
+    scene.planned(*rows)
+    why = refused(scene, yes=False)
+    assert why.what.count("changes aws_iam_role.") == 3 and "and 2 more" in why.what
+
+
 def test_a_container_that_only_the_apply_will_tell(scene: Scene) -> None:
     """The image is not known beforehand, so nobody can say that it is the right one: asked."""
     row = revision("", "", family=FAMILY)

@@ -40,3 +40,14 @@ def test_its_health_and_status_are_known(platform: Checkout, configuration: str)
     assert status.returncode == 0 and "2/2" in status.stdout, status.stdout + status.stderr
     releases = platform.inv("-f", configuration, "grafana.releases", "--json")
     assert releases.returncode == 0, releases.stdout + releases.stderr
+
+
+def test_preflight_is_about_the_services_that_are_deployed(
+    platform: Checkout, configuration: str
+) -> None:
+    """A service that is not deployed here does not stop the others; by name it is refused."""
+    all_services = platform.inv("-f", configuration, "preflight", "--json")
+    assert all_services.returncode == 0, all_services.stdout + all_services.stderr
+    assert "backend" in all_services.stdout and "grafana" not in all_services.stdout
+    by_name = platform.inv("-f", configuration, "preflight", "--service", "grafana")
+    assert by_name.returncode == 3 and "watched, not deployed" in by_name.stdout

@@ -200,7 +200,12 @@ def test_skipped_looks_are_not_taken(
 def test_a_database_that_cannot_be_read_is_unknown(
     folder: Path, aws: str, secret: str, httpserver: HTTPServer, database: dict[str, str], why: str
 ) -> None:
-    """Pending migrations are not "none" where nobody could look."""
+    """Pending migrations are not "none" where nobody could look. Without revisions nothing can be
+    pending, so the database is not asked.
+    """
+    without = looked(made.settings(folder, aws, httpserver, database=database), tests=False)
+    assert without.schema is None
+    (folder / "alembic" / "versions").mkdir(parents=True)
     schema = looked(made.settings(folder, aws, httpserver, database=database), tests=False).schema
     assert isinstance(schema, Unknown)
     assert why in schema.why

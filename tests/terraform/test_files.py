@@ -13,7 +13,13 @@ from ops.core.config.settings import Settings
 from ops.core.errors import ConfigError
 from ops.terraform import program
 from ops.terraform.environment import child_environment
-from ops.terraform.files import LOCK_FILE, declared_variables, fingerprint, read_backend
+from ops.terraform.files import (
+    LOCK_FILE,
+    declared_variables,
+    dynamic_blocks,
+    fingerprint,
+    read_backend,
+)
 
 TRICKY = r"""
 # variable "commented" {}
@@ -65,6 +71,25 @@ def test_declared_variables_are_found_through_every_disguise(tmp_path: Path) -> 
         "json_one",
         "json_two",
     }
+
+
+def test_dynamic_blocks_are_found_in_modules_too(tmp_path: Path) -> None:
+    """A plan does not list them. Unreadable files, and JSON's blocks, make them unknown."""
+    (tmp_path / "main.tf").write_text('resource "a" "b" {\n  dynamic "logging" {}\n}\n')
+    assert dynamic_blocks(tmp_path) == {"logging"}
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "x.tf").write_text('resource "a" "b" { dynamic  "rule" {} }')
+    listed = tmp_path / ".terraform/modules/modules.json"
+    listed.parent.mkdir(parents=True)
+    listed.write_text(json.dumps({"Modules": [{"Key": "net", "Dir": "net"}]}))
+    assert dynamic_blocks(tmp_path) == {"logging", "rule"}
+    (tmp_path / "net" / "y.tf.json").write_text('{"resource": {"a": {"b": {"dynamic": {}}}}}')
+    assert dynamic_blocks(tmp_path) is None
+    (tmp_path / "net" / "y.tf.json").unlink()
+    (tmp_path / "net" / "x.tf").write_bytes(b"\xff")
+    assert dynamic_blocks(tmp_path) is None
+    listed.write_text("[]")
+    assert dynamic_blocks(tmp_path) is None
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -273,6 +274,46 @@ def test_drift_can_be_zero(
     rows = drift(found, deploys_revisions=deploys)
     assert [field.name for row in rows for field in row.fields] == fields
     assert len(rows) == bool(fields)
+
+
+CONFIGURATION = {
+    "root_module": {
+        "module_calls": {
+            "net": {
+                "module": {
+                    "resources": [
+                        {
+                            "address": "aws_lb.main",
+                            "expressions": {"name": {}, "subnets": {}, "tags": {}},
+                        }
+                    ]
+                }
+            }
+        }
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "fields"),
+    [
+        ('module.net["a.b]"].aws_lb.main[0]', ["access_logs", "name", "tags_all"]),
+        ("module.net.aws_lb.other", ["access_logs", "listeners", "name", "tags_all"]),
+        ("aws_lb.main", ["access_logs", "listeners", "name", "tags_all"]),
+    ],
+)
+def test_drift_is_of_what_the_configuration_sets(address: str, fields: list[str]) -> None:
+    """What other resources fill in is none; a dynamic block, and what is not known, still are."""
+    names = ("access_logs", "listeners", "name", "tags_all")
+    before, after = dict.fromkeys(names, "old"), dict.fromkeys(names, "new")
+    row = resource(address, ["update"], before, after)
+    found = replace(parsed(drift=(row,)), configuration=CONFIGURATION)
+    (change,) = drift(found, dynamic=frozenset({"access_logs"}))
+    assert [field.name for field in change.fields] == fields
+    (whole,) = drift(found)
+    assert [field.name for field in whole.fields] == list(names)
+    gone = parsed(drift=(resource(address, ["delete"], before, None),))
+    assert len(drift(replace(gone, configuration=CONFIGURATION), dynamic=frozenset())) == 1
 
 
 def test_the_image_that_a_plan_leads_to() -> None:

@@ -117,8 +117,10 @@ def state_lock(facts: ReleaseFacts, environment: Environment) -> CheckResult:
 )
 def migrations(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     schema = facts.schema
-    if environment.database is None or schema is None:
+    if environment.database is None:
         return ok(f"environments.{facts.environment} has no database")
+    if schema is None:
+        return ok(f"environments.{facts.environment}.database has no revisions")
     if isinstance(schema, Unknown):
         return unknown(schema.why)
     if schema.pending:

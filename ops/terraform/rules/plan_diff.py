@@ -24,6 +24,7 @@ from ops.terraform.rules.attribute_diff import (
     format_value,
     is_sensitive,
 )
+from ops.terraform.rules.configured import configured_attributes
 from ops.terraform.rules.plan_json import (
     ActionInvocation,
     DeferredChange,
@@ -193,14 +194,24 @@ def changes(plan: PlanDocument) -> tuple[ResourceChange, ...]:
     return tuple(sorted(found, key=lambda each: (_ORDER.index(each.action), each.address)))
 
 
-def drift(plan: PlanDocument, *, deploys_revisions: bool = False) -> tuple[ResourceChange, ...]:
+def drift(
+    plan: PlanDocument,
+    *,
+    deploys_revisions: bool = False,
+    dynamic: frozenset[str] | None = None,
+) -> tuple[ResourceChange, ...]:
     """Return changes made outside of Terraform.
 
     Cosmetic differences are left out, and attributes that AWS computes by itself. With
-    `deploys_revisions`, so is the revision of an ECS service, which every deploy changes.
+    `deploys_revisions`, so is the revision of an ECS service, which every deploy changes. So are
+    attributes that the configuration does not set, which the provider fills in from other
+    resources; `dynamic` are the names of `dynamic` blocks, which a plan does not list, and None
+    keeps them all.
     """
     found = (_resource_change(each) for each in plan.resource_drift)
     real = (_without_expected(each, deploys_revisions) for each in found if each)
+    if dynamic is not None:
+        real = (_only_configured(plan, each, dynamic) for each in real)
     return tuple(each for each in real if each.fields or each.action != "update")
 
 
@@ -212,6 +223,17 @@ def _without_expected(change: ResourceChange, deploys_revisions: bool) -> Resour
     if deploys_revisions and change.type == SERVICE:
         expected = expected | {"task_definition"}
     return replace(change, fields=tuple(e for e in change.fields if e.name not in expected))
+
+
+def _only_configured(
+    plan: PlanDocument, change: ResourceChange, dynamic: frozenset[str]
+) -> ResourceChange:
+    """The change without attributes that the configuration does not set."""
+    known = configured_attributes(plan.configuration, change.address)
+    if change.action != "update" or known is None:
+        return change
+    kept = (each for each in change.fields if each.name.partition(".")[0] in known | dynamic)
+    return replace(change, fields=tuple(kept))
 
 
 def _resource_change(resource: PlannedResource) -> ResourceChange | None:

@@ -257,7 +257,7 @@ class PlanDocument:
     """A saved plan as `terraform show -json` prints it.
 
     Its values may be secrets: only what `plan_diff` makes of them is printed. `unknown_keys` are
-    keys of a later Terraform, with their place in the plan.
+    keys of a later Terraform, with their place in the plan; `configuration` is as it was read.
     """
 
     format_version: str = FORMAT
@@ -269,6 +269,7 @@ class PlanDocument:
     complete: bool = True
     errored: bool = False
     unknown_keys: tuple[str, ...] = ()
+    configuration: Any = None
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> PlanDocument:
@@ -303,6 +304,7 @@ class PlanDocument:
                 *(each.unknown_keys for each in actions),
                 *(each.unknown_keys for each in deferred),
             ),
+            configuration=document.get("configuration"),
         )
 
 
