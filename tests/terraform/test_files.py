@@ -76,13 +76,13 @@ def test_declared_variables_are_found_through_every_disguise(tmp_path: Path) -> 
 def test_dynamic_blocks_are_found_in_modules_too(tmp_path: Path) -> None:
     """A plan does not list them. Unreadable files, and JSON's blocks, make them unknown."""
     (tmp_path / "main.tf").write_text('resource "a" "b" {\n  dynamic "logging" {}\n}\n')
-    assert dynamic_blocks(tmp_path) == {"logging"}
+    assert dynamic_blocks(tmp_path) == frozenset({"logging"})
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "x.tf").write_text('resource "a" "b" { dynamic  "rule" {} }')
     listed = tmp_path / ".terraform/modules/modules.json"
     listed.parent.mkdir(parents=True)
     listed.write_text(json.dumps({"Modules": [{"Key": "net", "Dir": "net"}]}))
-    assert dynamic_blocks(tmp_path) == {"logging", "rule"}
+    assert dynamic_blocks(tmp_path) == frozenset({"logging", "rule"})
     (tmp_path / "net" / "y.tf.json").write_text('{"resource": {"a": {"b": {"dynamic": {}}}}}')
     assert dynamic_blocks(tmp_path) is None
     (tmp_path / "net" / "y.tf.json").unlink()
