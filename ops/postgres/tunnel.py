@@ -55,18 +55,19 @@ def open_route(
     through = environment.database.tunnel if environment.database else None
     if environment.database_run == "local":
         yield Route(parameters)
-    elif environment.database_run == "task":
+    elif environment.database_run == "task" and not through:
         raise Unreachable(
             "the database, from this machine",
             "only ECS tasks reach it (database.run: task)",
             "inv db.current, or inv db.ping: they start a task",
         )
-    elif through and environment.database_run == "tunnel":
+    elif through and environment.database_run in ("tunnel", "task"):
         from ops.postgres.routes import session_tunnel
 
         with session_tunnel.open_tunnel(settings, cloud(), through, parameters) as tunnel:
             way = f"through {tunnel.label}, by Session Manager"
-            yield Route(tunnel.parameters, None, way, tunnel.problem, tunnel.end)
+            from_here = tunnel.from_here(parameters)
+            yield Route(from_here, None, way, tunnel.problem, tunnel.end)
     else:
         with (
             connection.connect(settings, relay=relay) as bastion,

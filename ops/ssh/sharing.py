@@ -1,4 +1,4 @@
-"""Share one connection to a bastion between all that need it during one task.
+"""Share one connection to a bastion, or one tunnel, between all that need it during one task.
 
 Health, preflight and migrations reach the database by themselves, partly at the same time: without
 sharing, each would open, authenticate and audit a connection of its own.
@@ -22,7 +22,10 @@ T = TypeVar("T", bound=_Connection)
 
 
 class SharedConnections(Generic[T]):
-    """Connections by key, each opened once, and again after it was lost. Safe between threads."""
+    """Connections by key, each opened once, and again after it was lost (which closes the lost one).
+
+    Safe between threads.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,13 +39,17 @@ class SharedConnections(Generic[T]):
         """
         with self._lock:
             found = self._opened.get(key)
-            ours = found is None or (found.done() and not found.result().is_alive())
+            lost = found.result() if found and found.done() else None
+            lost = lost if lost and not lost.is_alive() else None
+            ours = found is None or lost is not None
             if ours:
                 found = self._opened[key] = Future()
         assert found is not None
         if not ours:
             return found.result()
         try:
+            if lost:
+                lost.close()
             opened = open_connection()
         except BaseException as error:
             with self._lock:

@@ -12,8 +12,6 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -25,6 +23,7 @@ from ops.tools.session_plugin import PluginSession
 OPEN_TIMEOUT = 30.0  # seconds until the port is open
 _POLL_S = 0.05
 _LAST_OUTPUT_S = 1.0  # a message about a connection may arrive after its end
+_RECENT_S = 5.0
 _LINES = 20  # of the output's end, for errors
 _OPENED = re.compile(r"Port (\d+) opened for sessionId")
 _USUAL = ("Starting session", "Port ", "Waiting for connections", "Connection accepted")
@@ -41,7 +40,7 @@ class ForwardedPort:
     process: subprocess.Popen[bytes]
     port: int = 0
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LINES))
-    destination_failed: bool = False
+    failed_at: float = float("-inf")  # when a connection to the destination failed last
 
     def read_output(self) -> None:
         """Read the plugin's output until it ends; `port` is set as soon as it is printed."""
@@ -52,7 +51,7 @@ class ForwardedPort:
             if opened:
                 self.port = int(opened[1])
             if _UNREACHABLE in line:
-                self.destination_failed = True
+                self.failed_at = time.monotonic()
             if line:
                 self.lines.append(line)
 
@@ -72,17 +71,20 @@ class ForwardedPort:
         return self.process.poll() is None
 
     def fault(self) -> Fault | None:
-        """What broke a connection since the last call; waits a moment for the plugin's message."""
+        """What broke a connection just now; waits a moment for the plugin's message."""
         deadline = time.monotonic() + _LAST_OUTPUT_S
         while True:
-            if self.destination_failed:
-                self.destination_failed = False
+            if time.monotonic() - self.failed_at < _RECENT_S:
                 return "destination"
             if not self.is_open():
                 return "ended"
             if time.monotonic() > deadline:
                 return None
             time.sleep(_POLL_S)
+
+    def close(self) -> None:
+        """End the plugin, by its pid."""
+        session_plugin.end(self.process)
 
     def end_text(self) -> str:
         """How the plugin ended, with the end of its output."""
@@ -95,11 +97,10 @@ class ForwardedPort:
         return f": {known.hide(one_line(' '.join(lines[-2:])))}" if lines else ""
 
 
-@contextmanager
-def forwarding(
+def start(
     program: str, session: PluginSession, what: str, timeout_s: float = OPEN_TIMEOUT
-) -> Iterator[ForwardedPort]:
-    """Run the plugin while the context is open; it is ended by its pid, also on an interrupt.
+) -> ForwardedPort:
+    """Start the plugin, and wait until its port is open.
 
     Raises ConfigError if it cannot be started, Unreachable if it ends at once, and TimedOut.
     """
@@ -114,11 +115,12 @@ def forwarding(
         )
     except (OSError, ValueError) as error:
         raise session_plugin.not_started(program, error) from None
+    port = ForwardedPort(what, process)
     try:
-        port = ForwardedPort(what, process)
         reader = threading.Thread(target=port.read_output, name="plugin output", daemon=True)
         reader.start()
         port.wait_until_open(timeout_s)
-        yield port
-    finally:
-        session_plugin.end(process)
+    except BaseException:
+        port.close()
+        raise
+    return port

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ops.postgres import tunnel
 from ops.postgres.routes import session_tunnel
 from ops.sandbox.contracts import REGION
 from ops.ssh.errors import BeyondBastion
+from ops.ssh.sharing import shared_connections
 from tests import plugin_stand_in
 from tests.aws_fixtures import make_settings
 from tests.sandbox.aws_platform import SLEEP, agent_at_work
@@ -86,6 +88,28 @@ def test_the_name_stays_and_the_address_is_the_plugin_s(world: Any, plugin: Path
         }
         assert route.way == f"through task {identifier[:8]} of api, by Session Manager"
         assert route.bastion is None and route.problem() is None and route.end() is None
+    assert sessions(world) == {}
+
+
+def test_one_task_of_ours_opens_one_tunnel(world: Any, plugin: Path) -> None:
+    """Sweeps, preflight and a run share it; a lost one is opened again; all end with the task."""
+    with shared_connections():
+        for _ in range(2):
+            with opened(world) as route:
+                assert exchange(route.parameters["port"]) == b"ping"
+        assert len(plugin.read_text().splitlines()) == len(sessions(world)) == 1
+        os.kill(json.loads(plugin.read_text())["pid"], signal.SIGKILL)
+        until(route.end)
+        with opened(world) as route:
+            assert exchange(route.parameters["port"]) == b"ping"
+        assert len(plugin.read_text().splitlines()) == 2 and len(sessions(world)) == 1
+    assert sessions(world) == {}
+
+
+def test_reads_beside_a_run_in_a_task_go_through_the_tunnel(world: Any) -> None:
+    """`run: task` with a tunnel: health and preflight reach the database by it."""
+    with opened(world, run="task") as route:
+        assert exchange(route.parameters["port"]) == b"ping"
     assert sessions(world) == {}
 
 

@@ -46,7 +46,7 @@ def test_threads_that_ask_at_the_same_time_share_one() -> None:
     assert pool.get("a", open_one) is opened[1]
     assert pool.get("b", open_one) is opened[2]
     pool.close()
-    assert [each.closed for each in opened] == [[], [True], [True]]
+    assert [each.closed for each in opened] == [[True], [True], [True]]
 
 
 def test_who_waits_gets_the_error_too() -> None:

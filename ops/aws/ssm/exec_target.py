@@ -88,8 +88,10 @@ class ExecService:
 
 
 def newest_enabled(running: Sequence[TaskState]) -> TaskState:
-    """The newest task that has ECS Exec enabled; the newest of all if none has."""
-    return next((task for task in running if task.exec_enabled), running[0])
+    """The newest task that has ECS Exec enabled, one that stays first; the newest if none has."""
+    enabled = [task for task in running if task.exec_enabled]
+    stays = [task for task in enabled if task.desired_status == _RUNNING]
+    return (*stays, *enabled, *running)[0]
 
 
 def target_name(task: TaskState, container: ContainerState) -> str:

@@ -16,6 +16,7 @@ from ops.aws.ssm import exec_target, sessions
 from ops.aws.ssm.exec_target import ExecService
 from ops.core import ui
 from ops.core.errors import OpsError, Refused, Unreachable
+from ops.ssh import sharing
 from ops.ssh.errors import BeyondBastion
 from ops.tools import plugin_forwarding, session_plugin
 from ops.tools.plugin_forwarding import ForwardedPort
@@ -45,18 +46,34 @@ class SessionTarget:
 
 @dataclass(frozen=True)
 class SessionTunnel:
-    """An open tunnel: libpq's parameters from here, and its state."""
+    """An open tunnel to `host`, and its state."""
 
-    parameters: Mapping[str, Any]
+    cloud: AwsSession
+    session: str
+    host: str
     label: str
     port: ForwardedPort
+
+    def from_here(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """libpq's parameters through the tunnel; `host` stays, for verify-full."""
+        return {**parameters, "hostaddr": "127.0.0.1", "port": self.port.port}
+
+    def is_alive(self) -> bool:
+        return self.port.is_open()
+
+    def close(self) -> None:
+        """End the plugin, and the session."""
+        try:
+            self.port.close()
+        finally:
+            _terminate(self.cloud, self.session)
 
     def problem(self) -> Unreachable | None:
         """Why a connection through it has failed, if the plugin knows."""
         fault = self.port.fault()
         if fault == "destination":
             return BeyondBastion(
-                f"{self.label} to {self.parameters['host']}",
+                f"{self.label} to {self.host}",
                 "the Session Manager agent there could not connect to the database",
                 "admit its security group at the database, or correct database.host",
             )
@@ -64,7 +81,7 @@ class SessionTunnel:
 
     def end(self) -> Unreachable | None:
         """The error of a tunnel whose plugin has ended by itself."""
-        if self.port.is_open():
+        if self.is_alive():
             return None
         return TunnelEnded(f"tunnel through {self.label}", self.port.end_text(), "run it again")
 
@@ -73,15 +90,29 @@ class SessionTunnel:
 def open_tunnel(
     settings: Settings, cloud: AwsSession, through: DatabaseTunnel, parameters: Mapping[str, Any]
 ) -> Iterator[SessionTunnel]:
-    """Open the tunnel while the context is open.
+    """The tunnel, while the context is open; shared by all that need it during one task.
 
     An error of the database meanwhile is replaced where the plugin knows the reason.
 
     Raises Refused for a missing part (plugin, ECS Exec, agent), Denied, Unreachable and TimedOut.
     """
+    host, port = str(parameters["host"]), int(parameters.get("port") or 5432)
+    key = ("session tunnel", settings.name, repr(through), host, port)
+    shared = sharing.shared(key, lambda: _open(settings, cloud, through, host, port))
+    tunnel = shared or _open(settings, cloud, through, host, port)
+    try:
+        with _explained(tunnel):
+            yield tunnel
+    finally:
+        if shared is None:
+            tunnel.close()
+
+
+def _open(
+    settings: Settings, cloud: AwsSession, through: DatabaseTunnel, host: str, port: int
+) -> SessionTunnel:
     program = session_plugin.find(_PURPOSE)
     target = _find_target(settings, cloud, through)
-    host, port = str(parameters["host"]), int(parameters.get("port") or 5432)
     request = sessions.forwarding_request(target.name, host, port)
     try:
         session = sessions.start(cloud, request)
@@ -94,16 +125,13 @@ def open_tunnel(
     attached = PluginSession(
         session.response, target.name, cloud.region, cloud.profile or "", session.endpoint, more
     )
+    identifier = session.response["SessionId"]
     try:
-        with plugin_forwarding.forwarding(
-            program, attached, f"tunnel through {target.label}"
-        ) as at:
-            from_here = {**parameters, "hostaddr": "127.0.0.1", "port": at.port}
-            tunnel = SessionTunnel(from_here, target.label, at)
-            with _explained(tunnel):
-                yield tunnel
-    finally:
-        _terminate(cloud, session.response["SessionId"])
+        opened = plugin_forwarding.start(program, attached, f"tunnel through {target.label}")
+    except BaseException:
+        _terminate(cloud, identifier)
+        raise
+    return SessionTunnel(cloud, identifier, host, target.label, opened)
 
 
 def check(settings: Settings, cloud: AwsSession, through: DatabaseTunnel) -> SessionTarget:
