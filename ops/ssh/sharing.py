@@ -22,9 +22,9 @@ T = TypeVar("T", bound=_Connection)
 
 
 class SharedConnections(Generic[T]):
-    """Connections by key, each opened once, and again after it was lost (which closes the lost one).
+    """Connections by key, each opened once, and again after it was lost. Safe between threads.
 
-    Safe between threads.
+    A lost connection is closed before the next one is opened.
     """
 
     def __init__(self) -> None:
