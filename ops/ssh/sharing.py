@@ -1,4 +1,4 @@
-"""Share one connection to a bastion, or one tunnel, between all that need it during one task.
+"""Share a connection to a bastion, or a tunnel, between all that need it during one task.
 
 Health, preflight and migrations reach the database by themselves, partly at the same time: without
 sharing, each would open, authenticate and audit a connection of its own.
@@ -22,7 +22,7 @@ T = TypeVar("T", bound=_Connection)
 
 
 class SharedConnections(Generic[T]):
-    """Connections by key, each opened once, and again after it was lost. Safe between threads.
+    """Connections by key, each opened once, and again once it is lost. Safe between threads.
 
     A lost connection is closed before the next one is opened.
     """
