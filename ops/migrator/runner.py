@@ -159,8 +159,8 @@ class MigrationRun:
                 again = failures.retry_reason(
                     problem, self.executor.attempt.may_stay, cleared, count, self.limits.retries
                 )
+                self._note_pending_detaches()
                 if again is None:
-                    self._note_pending_detaches()
                     raise
                 self._back_off(count, again)
 
@@ -253,9 +253,11 @@ class MigrationRun:
         )
         if pause >= self._time_left():
             raise failures.out_of_time(self.limits.total_s)
+        attempt = self.executor.attempt
+        pending = bool(attempt and attempt.finalize)
+        remains = "a partition is pending detach" if pending else "nothing of it remains"
         self.say(
-            f"  {why}; nothing of it remains, retrying in {pause:.1f} s ({count} of "
-            f"{self.limits.retries})"
+            f"  {why}; {remains}, retrying in {pause:.1f} s ({count} of {self.limits.retries})"
         )
         self.sleep(pause)
 

@@ -109,6 +109,8 @@ def test_a_detach_that_is_pending_is_finalized(project: Project, retries: int) -
     with held(project, "SELECT * FROM ev", 2.0):
         if retries:
             project.run(limits=replace(LIMITS, retries=retries))
+            assert any("a partition is pending detach, retrying" in line for line in project.said)
+            assert not any("nothing of it remains" in line for line in project.said)
         else:
             with pytest.raises(MigrateError, match="55P03") as error:
                 project.run(limits=replace(LIMITS, retries=0))
