@@ -115,7 +115,7 @@ def _unknown_parts(plan: MigrationPlan) -> Iterator[tuple[str, str]]:
     for each in plan.revisions:
         statements = try_parse(each.sql)
         code = "SQL that can't be parsed" if statements is None else unknown_locks(statements)
-        python = "Python that reads the database" if each.problem else ""
+        python = "Python whose SQL is only known by running it" if each.problem else ""
         called = plan.called.get(each.revision.id, ())
         if parts := ", ".join(filter(None, [code, *called, python])):
             yield each.revision.id, parts

@@ -102,7 +102,7 @@ class MigrationPlan:
     @property
     def text(self) -> str:
         """The SQL, as `db.sql` prints it."""
-        missing = "\n-- the rest can't be printed without a database: "
+        missing = "\n-- the rest is only known by running it: "
         parts = [
             f"-- {self.direction} {each.revision}\n{each.sql.strip()}"
             + (missing + each.problem if each.problem else "")

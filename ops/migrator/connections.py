@@ -35,7 +35,8 @@ _ADVICE = (
     ),
     (
         "no password supplied",
-        "put it into ~/.pgpass, or name a secret under database.secret in invoke.yaml",
+        "name a secret under database.secret in invoke.yaml, or put it into ~/.pgpass of the "
+        "account that connects (database.run: remote: on the bastion)",
     ),
     (
         "no pg_hba.conf entry",

@@ -308,3 +308,18 @@ def test_bundles_of_living_runs_and_those_used_last_stay(far: Far) -> None:
     assert start("r4", "s8", "c4")[0] == {"s8", "s9"}
     far.ask("cancel", "r4")
     assert far.end("r4")["state"] == "cancelled"
+
+
+def test_a_password_that_only_this_machine_has_is_missing_on_the_bastion(far: Far) -> None:
+    """Without a secret: the account there needs one, and the message says whose ~/.pgpass."""
+    asked = far.asked("r1")
+    del asked["parameters"]["password"], asked["parameters"]["user"]
+    user = far.project.target.parameters["user"]
+    far.project.write("0001", "CREATE TABLE a (id int)")
+    far.ask("start", str(far.project.folder), document=asked, PGUSER=user)
+    error = far.end()["error"]
+    assert "no password supplied" in error["why"]
+    assert (
+        "~/.pgpass of the account that connects (database.run: remote: on the bastion)"
+        in (error["next"])
+    )

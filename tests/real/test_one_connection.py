@@ -63,18 +63,24 @@ def test_sshd_accepts_one_connection_a_task(require: Require, tmp_path: Path) ->
         assert not own.is_alive()
 
 
-@pytest.mark.xdist_group("sandbox")
+@pytest.mark.xdist_group("platform")
 def test_a_whole_task_opens_one_connection(platform: Checkout) -> None:
     """Sweeps, preflight and migrations, with the sandbox's own SSH server behind a counter."""
+    assert platform.inv("db.upgrade", "--yes").returncode == 0
     planted = platform.root / "alembic/versions/9001_one.py"
     planted.write_text(REVISION)
-    with before_bastion(platform) as way:
-        for words in (
-            ("health.all",),
-            ("db.upgrade", "--yes", "--to", "9001"),
-            ("backend.deploy", "--yes"),
-        ):
-            before = way.accepted
-            done = platform.inv(*words)
-            assert done.returncode == 0, (words, done.stdout + done.stderr)
-            assert way.accepted - before == 1, words
+    try:
+        with before_bastion(platform) as way:
+            for words in (
+                ("health.all",),
+                ("db.upgrade", "--yes"),
+                ("backend.deploy", "--yes"),
+                ("db.downgrade", "--yes"),
+            ):
+                before = way.accepted
+                done = platform.inv(*words)
+                assert done.returncode == 0, (words, done.stdout + done.stderr)
+                assert way.accepted - before == 1, words
+    finally:
+        platform.inv("db.downgrade", "--to", "0003", "--yes")
+        planted.unlink()

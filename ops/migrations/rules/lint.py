@@ -191,8 +191,7 @@ def _own_problems(script: RevisionScript, partitioned: frozenset[str]) -> Iterat
         yield LintProblem(script.revision, "not-utf8", "error", 1, "", advice)
     elif script.problem:
         advice = (
-            f"its SQL can't be printed without a database ({script.problem}): the rest of it "
-            f"is not linted"
+            f"its SQL is only known by running it ({script.problem}): the rest of it is not linted"
         )
         yield LintProblem(script.revision, "unprintable", "warning", 1, "", advice)
     try:

@@ -291,9 +291,9 @@ def exception_text(problem: object) -> str:
 
 
 def describe(problem: BaseException) -> str:
-    """`ValueError: no such table`; for a UserCodeError its text alone."""
+    """`ValueError: no such table`; for our own errors their text alone."""
     text = " ".join(exception_text(problem).split())
-    if isinstance(problem, UserCodeError):
+    if isinstance(problem, UserCodeError | EffectRefused):
         return text
     return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
 
