@@ -210,3 +210,9 @@ def opened(
             connection.close(failed=True)
         raise
     connection.close()
+
+
+def read_revision(platform: Platform, progress: Callable[[str], None]) -> str | None:
+    """The content of alembic_version, read by a task; None if it is empty. Raises OpsError."""
+    with opened(platform, progress) as (_, door):
+        return access.current(door)

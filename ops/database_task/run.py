@@ -16,7 +16,7 @@ from ops.core import ui
 from ops.core.errors import Cancelled, Interrupted, OpsError, Unreachable
 from ops.core.redaction.redact import redact_lines
 from ops.core.text import format_error
-from ops.database_task import connect
+from ops.database_task import connect, recorded
 from ops.database_task.connect import REDACT, DatabaseConnection
 from ops.database_task.run_log import RunLog, unknown_result
 from ops.database_task.running import RunningTask
@@ -86,6 +86,9 @@ class RunWatch:
     ours: bool = True
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    recorded: Callable[[Platform, str, OpsError, Callable[[str], None]], RunResult] = (
+        recorded.result
+    )
     log: RunLog = field(default_factory=RunLog)
     token: str | None = None
     log_problem: str = ""
@@ -102,8 +105,8 @@ class RunWatch:
     def wait(self) -> RunResult:
         """Print the run's log to its end, and return its outcome.
 
-        Raises the engine's errors, Cancelled after an interrupt, and OpsError if the result is
-        unknown.
+        Without a result of its own, the audit is asked. Raises the engine's errors, Cancelled after
+        an interrupt, and OpsError if the result is unknown.
         """
         try:
             self._follow()
@@ -116,9 +119,10 @@ class RunWatch:
         self._clean_up()
         end = self.end
         if end is None:
-            raise unknown_result(
+            unknown = unknown_result(
                 self.id, self.running.task, self.running.plan.container, self.log_problem
             )
+            return self.recorded(self.running.platform, self.id, unknown, self.progress)
         if end["state"] == "cancelled" and "forced" not in end:
             raise Cancelled(
                 f"run {self.id} was cancelled",

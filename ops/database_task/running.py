@@ -103,12 +103,19 @@ class RunningTask:
         )
 
     def has_stopped(self) -> bool:
-        """Whether ECS says so; asked every few seconds."""
+        """Whether ECS says so; asked every few seconds.
+
+        Other containers of the task are stopped when ours has ended.
+        """
         if self.task.status not in GONE and self.clock() - self.described >= _DESCRIBE_S:
             self.described = self.clock()
             found = ecs_tasks.describe(self.platform.cloud, self.plan.cluster, self.task.arn)
             self.state = found or self.state
-        return self.task.status in GONE
+            ours = self.task.container(self.plan.container)
+            if ours and ours.status == "STOPPED" and self.task.desired_status == "RUNNING":
+                self.stop(f"container {self.plan.container} has ended")
+        ours = self.task.container(self.plan.container)
+        return self.task.status in GONE or bool(ours and ours.status == "STOPPED")
 
     def stop(self, reason: str) -> None:
         """StopTask: SIGTERM, then SIGKILL after the stop timeout."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -382,8 +383,12 @@ class _OneOffRun:
 def interrupts_deferred() -> Iterator[None]:
     """Hold back SIGINT, SIGTERM and SIGHUP, and raise the first one at the end.
 
-    An interrupt between RunTask and its answer would leave a task that nothing stops.
+    An interrupt between RunTask and its answer would leave a task that nothing stops. Only the main
+    thread gets signals, so that nothing is held back in another one.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     arrived: list[str] = []
 
     def note(number: int, _frame: FrameType | None) -> None:

@@ -156,6 +156,7 @@ def open_database(
             "no connection is configured",
             f"add {key} to invoke.yaml",
         )
+    tunnel.refuse_task(settings)
     folder = revisions_of(settings)
     parameters: Mapping[str, Any]
     values = _secret_values(cloud, configured, secret)

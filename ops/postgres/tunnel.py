@@ -51,16 +51,11 @@ def open_route(
     `relay`: whether a process on the bastion may replace a forbidden forwarding. Raises errors of
     the bastion or of Session Manager.
     """
+    refuse_task(settings)
     environment = settings.environment
     through = environment.database.tunnel if environment.database else None
     if environment.database_run == "local":
         yield Route(parameters)
-    elif environment.database_run == "task" and not through:
-        raise Unreachable(
-            "the database, from this machine",
-            "only ECS tasks reach it (database.run: task)",
-            "inv db.current, or inv db.ping: they start a task",
-        )
     elif through and environment.database_run in ("tunnel", "task"):
         from ops.postgres.routes import session_tunnel
 
@@ -74,6 +69,23 @@ def open_route(
             forward(bastion, parameters) as from_here,
         ):
             yield Route(from_here, bastion, f"through the bastion {bastion.where}")
+
+
+def by_task_only(settings: Settings) -> bool:
+    """Whether only ECS tasks reach the database: `run: task`, and no `tunnel`."""
+    database = settings.environment.database
+    tunnel = database.tunnel if database else None
+    return settings.environment.database_run == "task" and tunnel is None
+
+
+def refuse_task(settings: Settings) -> None:
+    """Raise Unreachable where only ECS tasks reach the database."""
+    if by_task_only(settings):
+        raise Unreachable(
+            "the database, from this machine",
+            "only ECS tasks reach it (database.run: task)",
+            "inv db.current, or inv db.ping: they start a task",
+        )
 
 
 @contextmanager

@@ -391,6 +391,7 @@ def _probe_endpoints(request: GatherRequest) -> tuple[Answer, ...]:
 
 def _schema(request: GatherRequest) -> SchemaRevision | None:
     """Read the database's revision and the pending ones; None without a database or revisions."""
+    from ops.database_task import connect
     from ops.postgres import credentials, facts, pending, tunnel
 
     settings = request.platform.settings
@@ -401,12 +402,15 @@ def _schema(request: GatherRequest) -> SchemaRevision | None:
         raise OpsError("skipped")
     if facts.scripts_folder(settings.root, configured.migrations) is None:
         return None
-    secret = credentials.read(request.platform.cloud, configured)
-    parameters = facts.connection_parameters(configured, secret)
-    with tunnel.open_route(settings, lambda: request.platform.cloud, parameters) as route:
-        revision = facts.revision_at(route.parameters)
+    if tunnel.by_task_only(settings):
+        revision, way = connect.read_revision(request.platform, request.say), "by an ECS task"
+    else:
+        secret = credentials.read(request.platform.cloud, configured)
+        parameters = facts.connection_parameters(configured, secret)
+        with tunnel.open_route(settings, lambda: request.platform.cloud, parameters) as route:
+            revision, way = facts.revision_at(route.parameters), route.way
     after = pending.heads_after(revision, settings.root, configured.migrations)
-    return SchemaRevision(revision, after, route.way)
+    return SchemaRevision(revision, after, way)
 
 
 def image(request: GatherRequest, repository: Repository, tag: str) -> Image | None:

@@ -10,6 +10,7 @@ import pytest
 
 from ops.aws.facts import ContainerState, TaskState
 from ops.core.errors import Cancelled, Interrupted, OpsError, Refused, Unreachable
+from ops.database_task import recorded
 from ops.database_task.run import RunWatch
 
 OUTCOME = {"before": "0002", "after": "0003", "applied": [], "run": "1f3c"}
@@ -60,6 +61,7 @@ class FakeRunning:
 
     channel: FakeChannel
     log: list[Any]
+    platform: Any = None
     plan: FakePlan = field(default_factory=FakePlan)
     stopped: list[str] = field(default_factory=list)
     calls: int = 0
@@ -104,7 +106,11 @@ def watch(replies: list[Any], log: list[Any], *, ours: bool = True) -> tuple[Run
     printed: list[str] = []
     running: Any = FakeRunning(FakeChannel(replies), log)
     clock = Clock()
-    return RunWatch(running, printed.append, ours, clock.sleep, clock), printed
+    return RunWatch(running, printed.append, ours, clock.sleep, clock, no_audit), printed
+
+
+def no_audit(_platform: Any, _run: str, ended: OpsError, _progress: Any) -> Any:
+    raise ended
 
 
 @pytest.mark.parametrize(
@@ -171,3 +177,31 @@ def test_an_interrupt_leaves_or_stops_the_task(signal: str, stopped: int, says: 
         found.wait()
     running: Any = found.running
     assert says in str(ended.value) and len(running.stopped) == stopped
+
+
+AT = {"at": "0003"}
+STEP = {"revision": "0003", "took_s": 0.1, "result": "done"}
+RECORDED = {**AT, "result": "done", "from": "0002", "to": "0003", "steps": [STEP], "message": None}
+ENDED = OpsError("the result of run 1f3c is unknown", "exit code 137", "inv db.history")
+
+
+def test_a_result_that_was_recorded_counts() -> None:
+    """The audit is written with the revision: a lost log and lost messages change nothing."""
+    found = recorded.result_of("1f3c", RECORDED, ENDED)
+    assert (found.outcome.after, len(found.outcome.applied), found.mode) == ("0003", 1, "task")
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind", "says"),
+    [
+        (AT, OpsError, "run 1f3c did not begin"),
+        ({**RECORDED, "result": "failed", "message": "division by zero"}, OpsError, "by zero"),
+        ({**RECORDED, "result": "interrupted"}, Cancelled, "was interrupted"),
+        ({**RECORDED, "result": "lost"}, OpsError, "its task was killed"),
+        ({**RECORDED, "result": "running"}, OpsError, "its task was killed"),
+    ],
+)
+def test_any_other_record_is_an_error(entry: Any, kind: type[OpsError], says: str) -> None:
+    """A run that the audit does not know has changed nothing; a killed one says where it is."""
+    with pytest.raises(kind, match=says):
+        recorded.result_of("1f3c", entry, ENDED)
