@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -212,7 +214,30 @@ def opened(
     connection.close()
 
 
+_reading: dict[tuple[Path, str], Future[str | None]] = {}
+_reading_lock = threading.Lock()
+
+
 def read_revision(platform: Platform, progress: Callable[[str], None]) -> str | None:
-    """The content of alembic_version, read by a task; None if it is empty. Raises OpsError."""
-    with opened(platform, progress) as (_, door):
-        return access.current(door)
+    """The content of alembic_version, read by a task; None if it is empty. Raises OpsError.
+
+    Threads that ask at the same time, as preflight does for each service, share one task.
+    """
+    key = (platform.settings.root, platform.settings.name)
+    with _reading_lock:
+        shared = _reading.get(key)
+        own: Future[str | None] = Future()
+        if shared is None:
+            _reading[key] = own
+    if shared is not None:
+        return shared.result()
+    try:
+        with opened(platform, progress) as (_, door):
+            own.set_result(access.current(door))
+    except BaseException as error:
+        own.set_exception(error)
+        raise
+    finally:
+        with _reading_lock:
+            del _reading[key]
+    return own.result()

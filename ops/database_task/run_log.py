@@ -59,6 +59,6 @@ def unknown_result(run: str, task: TaskState, container: str, log_problem: str) 
     log = f"; the log can't be read ({log_problem})" if log_problem else ""
     return OpsError(
         f"the result of run {run} is unknown",
-        f"task {task.id} stopped without one: exit code {code}, {reason}{log}",
+        f"task {task.id} stopped without a result: exit code {code}, {reason}{log}",
         "inv db.history says what was recorded, then inv db.current",
     )

@@ -28,7 +28,8 @@ class PlannedImage:
 
     @cached_property
     def _facts(self) -> ReleaseFacts:
-        return release_facts(self.platform, self.name, None, tests=False)
+        no_database = frozenset({"migrations"})  # a build needs none, and it may take a task
+        return release_facts(self.platform, self.name, None, skip=no_database, tests=False)
 
     @cached_property
     def _plan(self) -> Plan:
