@@ -99,9 +99,7 @@ class DatabaseConnection:
             "statement_timeout_s": READ_TIMEOUT_S,
         }
         reply = running.ask(request)
-        if "error" in reply:
-            error = {name: one_line(text, limit=700) for name, text in reply["error"].items()}
-            raise error_of_kind(error["kind"], error["what"], error["why"], error["next"])
+        raise_error(reply)
         self.parameters = {name: value for name, value in reply["parameters"].items() if value}
         self.server_version = int(reply["server_version"])
 
@@ -137,6 +135,13 @@ class DatabaseConnection:
                 running.ask({"verb": "end"}, _END_S)
         except OpsError as error:
             self.progress(f"task {running.task.id} may still run: {error.what}: {error.why}")
+
+
+def raise_error(reply: dict[str, Any]) -> None:
+    """Raise the engine's error of a reply, if it has one."""
+    if "error" in reply:
+        error = {name: one_line(text, limit=700) for name, text in reply["error"].items()}
+        raise error_of_kind(error["kind"], error["what"], error["why"], error["next"])
 
 
 def _remote_python(running: RunningTask, hello: dict[str, Any]) -> RemotePython:

@@ -17,20 +17,21 @@ from ops.core.errors import Cancelled, Interrupted, OpsError, Unreachable
 from ops.core.redaction.redact import redact_lines
 from ops.core.text import format_error
 from ops.database_task import connect, recorded
-from ops.database_task.connect import REDACT, DatabaseConnection
+from ops.database_task.connect import REDACT, DatabaseConnection, raise_error
 from ops.database_task.run_log import RunLog, unknown_result
 from ops.database_task.running import RunningTask
 from ops.migrations.plan import MigrationPlan
-from ops.migrations.remote.result import outcome_of
+from ops.migrations.remote.result import outcome_from, outcome_of
 from ops.migrations.run import RunOptions, RunResult
 from ops.migrations.target import MigrationTarget
 from ops.migrator.remote.messages import RunEnd
 from ops.platform import Platform
 from ops.postgres import access
-from ops.postgres.access import DatabaseAccess
+from ops.postgres.access import DatabaseAccess, MigrationOutcome
 
 _POLL_S = 1.0
 _LOG_S = 15.0  # how long the end of the log of a stopped task may take to arrive
+_ADOPT_S = 120.0  # how long an adoption may take beside its wait for the lock
 _BLIND_S = 300.0  # how long AWS may be silent until watching is given up
 
 
@@ -75,6 +76,26 @@ class TaskRoute:
             f"(inv db.attach --run {running.channel.run})"
         )
         return RunWatch(running, progress).wait()
+
+    def adopt(
+        self, revision: str, digest: str, wait_s: float | None, progress: Callable[[str], None]
+    ) -> MigrationOutcome:
+        """Record a revision, if the schema has the digest. Raises the engine's errors."""
+        running = self.connection.connected()
+        limits = access.effective_limits(self.door, None, wait_s)
+        who = {**asdict(access.run_identity("upgrade")), "verb": "db.adopt"}
+        request = {
+            "verb": "adopt",
+            "revision": revision,
+            "digest": digest,
+            "who": {**who, "run": running.channel.run},
+            "limits": asdict(limits),
+        }
+        reply = running.ask(request, _ADOPT_S + limits.wait_s)
+        for line in reply["lines"]:
+            progress(line)
+        raise_error(reply)
+        return outcome_from(reply["outcome"])
 
 
 @dataclass

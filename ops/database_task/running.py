@@ -141,7 +141,7 @@ class RunningTask:
         if error := next(loader_errors(lines, MARK), ""):
             return OpsError(what, one_line(error, limit=700), _advice(error))
         if code is None or self.task.stop_code == "TaskFailedToStart":
-            return self._not_started(what)
+            return self._not_started()
         for line in lines[-_LINES:]:
             self.progress(f"  log: {one_line(line)}")
         entry = " ".join(self.plan.entry_point)
@@ -154,7 +154,7 @@ class RunningTask:
             "set database.task.task_definition to a revision of an image that runs its command",
         )
 
-    def _not_started(self, what: str) -> OpsError:
+    def _not_started(self) -> OpsError:
         service = self.platform.settings.service(self.plan.service)
         finding = stop_finding(
             self.task,
@@ -168,7 +168,9 @@ class RunningTask:
         how = finding.fix[0] if finding.fix else f"inv {self.plan.service}.status"
         if f'exec: "{self.plan.python}"' in reason:
             how = "set database.task.python, or database.task.task_definition to an image with it"
-        return OpsError(f"{what}: {finding.summary}", one_line(reason, limit=700), how)
+        return OpsError(
+            f"the database can't be reached: {finding.summary}", one_line(reason, limit=700), how
+        )
 
     def _last_lines(self, mark: str) -> tuple[str, ...]:
         """The log, waited for a while: the last lines arrive late."""

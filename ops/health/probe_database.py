@@ -26,15 +26,21 @@ if TYPE_CHECKING:
 _BY_CONNECTION: tuple[Kind, ...] = ("connection", "connections", "schema")
 
 
-@health_group("db", when_empty="environment {name} has no database", needs=("database",))
+@health_group(
+    "db", when_empty="environment {name} has no database to check from here", needs=("database",)
+)
 def probes(inputs: SweepInputs) -> Iterator[Probe]:
-    """Yield the probes, slowest first; none without a configured database."""
+    """Yield the probes, slowest first; none without a configured database.
+
+    Where only tasks reach it, nothing connects: a sweep is shorter than the start of a task.
+    """
     configured = inputs.environment.database
     if configured is None:
         return
-    yield Probe(
-        tuple(CheckKey("db", kind) for kind in _BY_CONNECTION), partial(_connection, inputs)
-    )
+    if inputs.environment.database_run != "task":
+        yield Probe(
+            tuple(CheckKey("db", kind) for kind in _BY_CONNECTION), partial(_connection, inputs)
+        )
     if configured.instance:
         yield Probe((CheckKey("db", "instance"),), partial(_instance, inputs))
     if configured.secret or configured.instance:

@@ -177,13 +177,13 @@ class Adoption:
         runs: list[str | None] = []
 
         def adopt(step: AdoptRevision) -> None:
-            outcome = postgres_replay.adopt(
-                self.target.database,
-                step.revision,
-                step.digest,
-                say=ui.progress,
-                wait_s=self.wait_s,
-            )
+            route, wanted = self.target.route, (step.revision, step.digest)
+            if route is not None:
+                outcome = route.adopt(*wanted, self.wait_s, ui.progress)
+            else:
+                outcome = postgres_replay.adopt(
+                    self.target.database, *wanted, say=ui.progress, wait_s=self.wait_s
+                )
             runs.append(outcome.run)
 
         handlers = StepHandlers()

@@ -12,7 +12,7 @@ from ops.core import ui
 from ops.core.errors import OpsError
 from ops.core.text import format_error
 from ops.postgres import access
-from ops.postgres.access import DatabaseAccess
+from ops.postgres.access import DatabaseAccess, MigrationOutcome
 from ops.postgres.server import likeness
 from ops.postgres.server.likeness import SessionSettings
 
@@ -30,6 +30,12 @@ class RunRoute(Protocol):
 
         Raises the engine's errors.
         """
+        ...
+
+    def adopt(
+        self, revision: str, digest: str, wait_s: float | None, progress: Callable[[str], None]
+    ) -> MigrationOutcome:
+        """Record a revision, if the schema has the digest. Raises the engine's errors."""
         ...
 
 

@@ -110,7 +110,6 @@ def adopt(session: Session, to: str | None = None) -> None:
     """
     from ops.migrations.adopt import Adoption
 
-    _refuse_by_task(session, "db.adopt")
     session.carry_out(Adoption.planned(_target(session), to, _lock_wait_s(session)))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -149,6 +150,37 @@ def test_a_lost_terminal_leaves_the_run(platform: Checkout, by_task: str, slow: 
     assert waiting.returncode == 130 and "it continues in task" in said, said
     assert platform.document("-f", by_task, "db.attach")["to"] == "0004"
     assert platform.inv("db.downgrade", "--yes").returncode == 0
+
+
+def test_a_killed_task_is_lost_and_never_done(platform: Checkout, by_task: str, slow: Path) -> None:
+    """As after SIGKILL by the kernel (out of memory): another task reads what was recorded."""
+    waiting = world.start(platform, "-f", by_task, "db.upgrade")
+    world.read_until(waiting, "upgrade 0004")
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "-I" in words and "OPS_TASK_SHA256" in words[-1] and str(platform.root) in process.cwd():
+            process.kill()
+    _, said = waiting.communicate(timeout=120)
+    assert waiting.returncode == 1 and "is lost: its task was killed" in said, said
+    assert "exit code 137" in said and "the database is at 0003" in said
+
+
+def test_a_database_of_another_tool_is_adopted(platform: Checkout, by_task: str) -> None:
+    """The task compares, and records the revision under the migration lock."""
+    world.sql(platform, "DROP TABLE alembic_version")
+    done = platform.inv("-f", by_task, "db.adopt")
+    assert done.returncode == 0 and "recorded 0003" in done.stdout, done.stderr
+    again = platform.inv("-f", by_task, "db.adopt")
+    assert again.returncode == 3 and "it is at 0003 already" in again.stderr
+
+
+def test_preflight_reads_pending_revisions_by_one_task(platform: Checkout, by_task: str) -> None:
+    """For all services together; a sweep of health starts none, and can be healthy."""
+    assert platform.inv("-f", by_task, "db.downgrade", "--yes").returncode == 0
+    done = platform.inv("-f", by_task, "preflight", "health.db")
+    assert "migrations  1 pending: 0003" in done.stdout + done.stderr, done.stderr
+    assert done.stderr.count("starts (run") == 1
+    assert done.returncode == 0 and "healthy  sandbox" in done.stdout
 
 
 def test_images_that_can_not_are_named(platform: Checkout, by_task: str, tmp_path: Path) -> None:

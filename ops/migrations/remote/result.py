@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from ops.core.errors import Cancelled, OpsError, error_of_kind
 from ops.core.redaction.redact import one_line
 from ops.migrations.target import BASE
-from ops.migrator.remote.messages import RunEnd
+from ops.migrator.remote.messages import Outcome, RunEnd
 from ops.postgres import access
 from ops.postgres.access import Applied, DatabaseAccess, MigrationOutcome
 
@@ -22,13 +22,7 @@ def outcome_of(
     """
     state = end["state"]
     if state == "succeeded":
-        found = end["outcome"]
-        return MigrationOutcome(
-            found["before"],
-            found["after"],
-            tuple(Applied(**each) for each in found["applied"]),
-            found["run"],
-        )
+        return outcome_from(end["outcome"])
     if state == "failed":
         error = end["error"]
         raise error_of_kind(
@@ -56,4 +50,14 @@ def outcome_of(
     why = f"{still}; the database is at {at}"
     raise OpsError(
         f"run {id} is lost: its runner was killed", why, "inv db.current, then run it again"
+    )
+
+
+def outcome_from(document: Outcome) -> MigrationOutcome:
+    """The outcome that the engine reported."""
+    return MigrationOutcome(
+        document["before"],
+        document["after"],
+        tuple(Applied(**each) for each in document["applied"]),
+        document["run"],
     )

@@ -1,12 +1,13 @@
 """Serve the requests of the operator's machine: read the database, and run one migration.
 
-`open` connects; `query` runs a statement in that session; `migrate` runs revisions, and its result
-is both a reply and a marked line of the log; `end` ends the task. The password comes from the
-container's environment and appears in no message.
+`open` connects; `query` runs a statement in that session; `adopt` records a revision; `migrate`
+runs revisions, and its result is both a reply and a marked line of the log; `end` ends the task.
+The password comes from the container's environment and appears in no message.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ops.migrator.model import Limits, MigrateError, TargetDatabase
+from ops.migrator.model import Limits, MigrateError, RunIdentity, TargetDatabase
 from ops.migrator.remote import execute
 from ops.migrator.remote.messages import RunEnd, StartRequest
 from ops.migrator.task.loader import MARK, TaskChannel
@@ -42,6 +43,7 @@ class _Server:
         answers: dict[str, Callable[[Any], dict[str, Any]]] = {
             "open": self._open,
             "query": self._query,
+            "adopt": self._adopt,
             "end": lambda _request: {},
         }
         while request := self.channel.wait(self.number, idle_s):
@@ -68,9 +70,7 @@ class _Server:
             self.session = connections.connect(self.target, "inv db (reading)", limits)
             self.session.execute(connections.UNFILTERED)
         except MigrateError as error:
-            texts = (error.kind, error.what, error.why, error.next)
-            names = ("kind", "what", "why", "next")
-            return {"error": dict(zip(names, map(self.target.clean, texts), strict=True))}
+            return self._error(error)
         known = self.target.parameters
         shared = {name: known.get(name) for name in ("host", "port", "dbname", "user")}
         return {"parameters": shared, "server_version": self.session.info.server_version}
@@ -82,6 +82,24 @@ class _Server:
         parameters = libpq_parameters(request["parameters"], request["variables"], self.folder)
         target = TargetDatabase(str(code / _REVISIONS), parameters)
         return execute.with_redaction(target, request["redact"])
+
+    def _error(self, error: MigrateError) -> dict[str, Any]:
+        texts = (error.kind, error.what, error.why, error.next)
+        names = ("kind", "what", "why", "next")
+        return {"error": dict(zip(names, map(self.target.clean, texts), strict=True))}
+
+    def _adopt(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Record a revision, if the schema has the digest."""
+        from ops.migrator.adopt import adopt
+
+        lines: list[str] = []
+        who, limits = RunIdentity(**request["who"]), Limits(**request["limits"])
+        try:
+            revision, digest = request["revision"], request["digest"]
+            outcome = adopt(self.target, revision, digest, who, limits, say=lines.append)
+        except MigrateError as error:
+            return {**self._error(error), "lines": lines}
+        return {"outcome": dataclasses.asdict(outcome), "lines": lines}
 
     def _query(self, request: dict[str, Any]) -> dict[str, Any]:
         """Run one statement. Values are PostgreSQL's texts with their types' OIDs."""
