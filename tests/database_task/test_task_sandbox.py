@@ -84,7 +84,8 @@ def test_down_up_and_current_by_tasks(platform: Checkout, by_task: str) -> None:
     assert (back["to"], again["from"], again["to"]) == ("0002", "0002", "0003")
     assert {back["mode"], again["mode"]} == {"task"} and back["run"] != again["run"]
     assert current["revision"] == "0003" and current["drift"] == []
-    assert "answers in" in done.stdout and "db.upgrade done: 0002 → 0003" in done.stdout
+    text = " ".join(done.stdout.split())
+    assert "answers in" in text and "db.upgrade done: 0002 → 0003" in text
     assert "upgrade 0003" in done.stderr and "MB to s3://" in done.stderr
     secret = json.loads((platform.root / ".sandbox" / "postgres" / "credentials.json").read_text())[
         "application"
