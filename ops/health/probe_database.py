@@ -14,7 +14,7 @@ from ops.health.inputs import SweepInputs
 from ops.health.model import Check, CheckKey, Kind
 from ops.health.probe_runner import Probe, health_group
 from ops.health.rules import database as rules
-from ops.postgres import access, facts
+from ops.postgres import access, facts, tunnel
 from ops.postgres import pending as postgres_pending
 from ops.ssh.errors import BeyondBastion
 from ops.state.model import ReleaseRecord
@@ -37,7 +37,7 @@ def probes(inputs: SweepInputs) -> Iterator[Probe]:
     configured = inputs.environment.database
     if configured is None:
         return
-    if inputs.environment.database_run != "task":
+    if not tunnel.by_task_only(inputs.platform.settings):
         yield Probe(
             tuple(CheckKey("db", kind) for kind in _BY_CONNECTION), partial(_connection, inputs)
         )

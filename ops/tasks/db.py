@@ -19,14 +19,19 @@ MIGRATE_OPTIONS = ("plan", "yes", "json", "timeout", "lock_wait")
 RUN = {"run": "Id of the run, as printed at its start. Default: the active one, else the newest."}
 
 
-def _target(session: Session, *, relay: bool = True) -> MigrationTarget:
-    from ops.migrations.target import MigrationTarget
-
+def _target(session: Session) -> MigrationTarget:
     if _by_task(session):
         from ops.database_task import run
         from ops.platform import Platform
 
         return session.held(run.open_target(Platform.of(session.settings)))
+    return _target_from_here(session)
+
+
+def _target_from_here(session: Session, *, relay: bool = True) -> MigrationTarget:
+    """The database as this machine reaches it, also beside `run: task` (`database.tunnel`)."""
+    from ops.migrations.target import MigrationTarget
+
     return session.held(MigrationTarget.opened(session.settings, relay=relay))
 
 
@@ -35,12 +40,14 @@ def _by_task(session: Session) -> bool:
 
 
 def _refuse_by_task(session: Session, task: str) -> None:
-    """Raise Refused for what connects from this machine."""
-    if _by_task(session):
+    """Raise Refused for what connects from this machine, if it can't."""
+    from ops.postgres import tunnel
+
+    if tunnel.by_task_only(session.settings):
         raise Refused(
             f"{task} connects from this machine",
             "only ECS tasks reach the database (database.run: task)",
-            "run it where the database can be reached, with database.run: local",
+            "set database.tunnel (docs/migrations.md), or run it where the database is reached",
         )
 
 
@@ -216,7 +223,7 @@ def verify(session: Session, on_server: bool = False, postgres_version: int = 0)
     if on_server:
         _refuse_by_task(session, "db.verify --on-server")
     session.report(
-        flow.verify_on_server(_target(session))
+        flow.verify_on_server(_target_from_here(session))
         if on_server
         else flow.verify(session.settings, postgres_version or None)
     )
@@ -259,7 +266,7 @@ def tunnel(session: Session) -> None:
     from ops.migrations import tunnel as flow
 
     _refuse_by_task(session, "db.tunnel")
-    target = _target(session, relay=False)
+    target = _target_from_here(session, relay=False)
     session.report(flow.open_tunnel(target))
     flow.wait(target, session.timeout_s())
 
