@@ -51,17 +51,24 @@ class ClusterMissing(Refused):
 class _ConcurrentRegistration(OpsError):
     """ECS refused a registration because of another one of the same family."""
 
+    untouched = True
+
 
 def translated_ecs(
     cloud: AwsSession, what: str, cluster: str, **answers: OpsError
 ) -> AbstractContextManager[None]:
     """Translate ECS errors during `what`; a missing cluster is ClusterMissing, and named."""
+    return cloud.translated(what, ecs_answers(cloud, cluster, **answers))
+
+
+def ecs_answers(cloud: AwsSession, cluster: str, **answers: OpsError) -> dict[str, OpsError]:
+    """ECS's error codes with their errors: that of a missing cluster, and `answers`."""
     missing = ClusterMissing(
         f"cluster {cluster} does not exist in {cloud.region}",
         "ECS answered ClusterNotFoundException",
         f"correct `cluster` (or `region`) in invoke.yaml; see: {cloud.program} ecs list-clusters",
     )
-    return cloud.translated(what, {"ClusterNotFoundException": missing, **answers})
+    return {"ClusterNotFoundException": missing, **answers}
 
 
 def service(cloud: AwsSession, cluster: str, name: str) -> ServiceState | None:
@@ -157,7 +164,7 @@ def stop_deployment(cloud: AwsSession, cluster: str, service: str) -> None:
     what = f"deployment of {service} (ecs:StopServiceDeployment)"
     if not arns:
         raise Refused(what, "ECS has none in progress", f"{cloud.program} ecs describe-services")
-    with translated_ecs(cloud, what, cluster):
+    with cloud.changing(what, ecs_answers(cloud, cluster)):
         cloud.client("ecs").stop_service_deployment(
             serviceDeploymentArn=arns[-1], stopType="ROLLBACK"
         )
@@ -304,7 +311,7 @@ def register(
     what = f"new revision of {wanted.get('family')} (ecs:RegisterTaskDefinition)"
 
     def act() -> TaskDefinition:
-        with cloud.translated(what):
+        with cloud.changing(what):
             try:
                 answer = cloud.client("ecs").register_task_definition(**wanted)
             except ClientError as error:
@@ -329,7 +336,7 @@ def update_service(
     """Point a service at a task definition with exactly one ecs:UpdateService call.
 
     A second call would start a second deployment. Raises Refused if the service does not exist. An
-    error by which ECS rejected the call (4xx on the first attempt) is marked `untouched`: the
+    error by which ECS rejected the call (4xx) is marked `untouched`: the
     service has not changed.
     """
     what = f"rollout of {service} (ecs:UpdateService)"
@@ -351,39 +358,18 @@ def set_desired_count(cloud: AwsSession, cluster: str, service: str, count: int)
 def _update_service(
     cloud: AwsSession, cluster: str, service: str, what: str, **changes: Any
 ) -> ServiceState:
-    from botocore.exceptions import ClientError
-
     gone = Refused(
         f"service {service} cannot be updated",
         f"cluster {cluster} has no such active service",
         f"correct `ecs_service` in invoke.yaml; see: {cloud.program} ecs list-services "
         f"--cluster {cluster}",
     )
-    refused = False
-    try:
-        with translated_ecs(
-            cloud, what, cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone
-        ):
-            try:
-                answer = cloud.client("ecs").update_service(
-                    cluster=cluster, service=service, **changes
-                )
-            except ClientError as error:
-                refused = refused_at_once(error)
-                raise
-            return service_state(answer["service"])
-    except OpsError as problem:
-        problem.untouched = refused
-        raise
-
-
-def refused_at_once(error: Any) -> bool:
-    """Whether AWS rejected the first attempt (4xx).
-
-    After a retry, an earlier attempt may have been carried out.
-    """
-    about = error.response.get("ResponseMetadata", {})
-    return 400 <= int(about.get("HTTPStatusCode") or 0) < 500 and not about.get("RetryAttempts")
+    answers = ecs_answers(
+        cloud, cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone
+    )
+    with cloud.changing(what, answers):
+        answer = cloud.client("ecs").update_service(cluster=cluster, service=service, **changes)
+        return service_state(answer["service"])
 
 
 def revision(answer: Mapping[str, Any]) -> TaskDefinition:

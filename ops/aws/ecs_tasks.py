@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.aws.ecs import MISSING, describe_tasks, failures, refused_at_once, translated_ecs
+from ops.aws.ecs import MISSING, describe_tasks, ecs_answers, failures, translated_ecs
 from ops.aws.ecs_task_state import task_state
 from ops.aws.facts import TaskLaunch, TaskState
 from ops.aws.session import AwsSession
-from ops.core.errors import OpsError, Refused, Unreachable
+from ops.core.errors import Refused, Unreachable
 from ops.core.redaction.redact import known, one_line
 
 _PLACEMENT = ("placementConstraints", "placementStrategy")
@@ -118,31 +118,21 @@ def run(
     `parameters` has a `clientToken`, so botocore's retries start no second task. An error by which
     ECS rejected the call is marked `untouched`: no task was started.
     """
-    from botocore.exceptions import ClientError
-
-    refused = False
-    try:
-        with translated_ecs(cloud, f"task of {task_definition} (ecs:RunTask)", cluster):
-            try:
-                answer = cloud.client("ecs").run_task(
-                    cluster=cluster, taskDefinition=task_definition, count=1, **parameters
-                )
-            except ClientError as error:
-                refused = refused_at_once(error)
-                raise
-            if answer["tasks"]:
-                return task_state(answer["tasks"][0])
-            return tuple(
-                NotPlaced(
-                    str(each.get("reason", "")),
-                    one_line(each.get("detail") or ""),
-                    str(each.get("arn", "")),
-                )
-                for each in answer["failures"]
+    what = f"task of {task_definition} (ecs:RunTask)"
+    with cloud.changing(what, ecs_answers(cloud, cluster)):
+        answer = cloud.client("ecs").run_task(
+            cluster=cluster, taskDefinition=task_definition, count=1, **parameters
+        )
+        if answer["tasks"]:
+            return task_state(answer["tasks"][0])
+        return tuple(
+            NotPlaced(
+                str(each.get("reason", "")),
+                one_line(each.get("detail") or ""),
+                str(each.get("arn", "")),
             )
-    except OpsError as problem:
-        problem.untouched = refused
-        raise
+            for each in answer["failures"]
+        )
 
 
 def of_family(
@@ -185,7 +175,8 @@ def describe(cloud: AwsSession, cluster: str, arn: str) -> TaskState | None:
 
 def stop(cloud: AwsSession, cluster: str, arn: str, reason: str) -> TaskState:
     """Stop a task (ecs:StopTask): SIGTERM, and SIGKILL after its stop timeout."""
-    with translated_ecs(cloud, f"task {arn.rsplit('/', 1)[-1]} (ecs:StopTask)", cluster):
+    what = f"task {arn.rsplit('/', 1)[-1]} (ecs:StopTask)"
+    with cloud.changing(what, ecs_answers(cloud, cluster)):
         answer = cloud.client("ecs").stop_task(cluster=cluster, task=arn, reason=reason[:255])
         return task_state(answer["task"])
 

@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import Any
 
-from ops.core.errors import ConfigError, Denied, OpsError, Unreachable
+from ops.core.errors import ConfigError, Denied, OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
 
 _EXPIRED = frozenset(
@@ -68,10 +68,19 @@ _THROTTLED = frozenset(
 _NO_CREDENTIALS = frozenset(
     {
         "NoCredentialsError",
-        "PartialCredentialsError",
         "CredentialRetrievalError",
         "NoAuthTokenError",
         "MissingDependencyException",
+    }
+)
+_NO_LOGIN = frozenset({"SSOTokenLoadError"})
+_WRONG_PROFILE = frozenset(
+    {
+        "PartialCredentialsError",
+        "InfiniteLoopConfigError",
+        "UnknownCredentialError",
+        "ConfigParseError",
+        "InvalidConfigError",
     }
 )
 _SLOW = frozenset({"ConnectTimeoutError", "ReadTimeoutError"})
@@ -92,8 +101,14 @@ _ENDPOINT_KINDS = (
         "AWS_USE_DUALSTACK_ENDPOINT or use_dualstack_endpoint",
     ),
 )
+_CREDENTIAL_MODULES = ("botocore.credentials", "botocore.tokens")
+_PROFILE_KEYS = ("credential_process", "web_identity_token_file", "sso_session", "role_arn")
 _PERMISSION = re.compile(r"not authorized to perform:? \[?([\w:*-]+)")
 _USER = re.compile(r"User: (arn:\S+)")
+
+
+class AwsRefused(Refused):
+    """AWS rejected a call that would have changed something, and changed nothing."""
 
 
 class Throttled(Unreachable):
@@ -123,19 +138,23 @@ def translate_error(
 def _credentials_error(
     what: str, name: str, message: str, profile: str | None, endpoint: str | None
 ) -> OpsError | None:
-    login = (
-        f"aws sso login --profile {profile}"
-        if profile
-        else "aws sso login (or renew the credentials in your environment)"
-    )
     if name in _EXPIRED or ("expired" in message.lower() and name in _NO_CREDENTIALS):
-        return Denied(what, f"the login has expired ({name}: {message})", login)
+        state = "there is no valid login" if name in _NO_LOGIN else "the login has expired"
+        advice = _login_advice(profile, endpoint)
+        if name == "RequestExpired":  # EC2's code for both
+            state, advice = (
+                f"{state}, or this machine's clock is wrong",
+                f"{advice}; or set the clock",
+            )
+        return Denied(what, f"{state} ({name}: {message})", advice)
     if name in _NO_CREDENTIALS:
-        return Denied(
-            what,
-            f"there are no AWS credentials ({message})",
-            login if profile else "set aws.profile in invoke.yaml, or log in: aws configure sso",
-        )
+        if profile or name != "NoCredentialsError":
+            advice = _login_advice(profile, endpoint)
+        else:
+            advice = "set aws.profile in invoke.yaml, or log in: aws configure sso"
+        return Denied(what, f"there are no AWS credentials ({message})", advice)
+    if name in _WRONG_PROFILE:
+        return profile_error(what, f"{name}: {message}", profile)
     if name == "ProfileNotFound":
         return ConfigError(
             what,
@@ -156,6 +175,77 @@ def _credentials_error(
             f"aws sts get-caller-identity{f' --profile {profile}' if profile else ''}",
         )
     return None
+
+
+def refusal(what: str, error: Any, aws: str) -> AwsRefused:
+    """The error for a call that AWS rejected; `aws` is the result of `program`."""
+    found = error.response.get("Error", {})
+    name, message = (
+        str(found.get("Code") or type(error).__name__),
+        _first_line(found.get("Message")),
+    )
+    quota = "limit" in name.lower() or "quota" in name.lower()
+    first = (
+        "have the quota raised (Service Quotas), or free some of it"
+        if quota
+        else "correct what AWS names, and run it again"
+    )
+    why = f"AWS refused it, and nothing was changed ({name}: {message})"
+    return AwsRefused(what, why, f"{first}; the same call by hand: {by_hand(what, aws)}")
+
+
+def credentials_failed(error: BaseException) -> bool:
+    """Whether an error was raised while botocore loaded credentials, by its traceback.
+
+    What runs there raises anything: a `credential_process` that prints no JSON is a ValueError.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__") in _CREDENTIAL_MODULES:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def profile_error(what: str, problem: object, profile: str | None) -> ConfigError:
+    """The error for a profile whose credentials botocore cannot load."""
+    config = _profile_config(profile)
+    key = next((each for each in _PROFILE_KEYS if each in config), "")
+    name = f"the AWS profile {profile or config.get('name', 'default')}"
+    why = f"{name} cannot be used: {f'{key}: ' if key else ''}{one_line(problem)}"
+    return ConfigError(what, why, "correct it in ~/.aws/config")
+
+
+def _login_advice(profile: str | None, endpoint: str | None) -> str:
+    """The command that renews the credentials of a profile, by the kind of the profile."""
+    option = f" --profile {profile}" if profile else ""
+    config = {} if endpoint else _profile_config(profile)
+    if source := config.get("source_profile"):
+        return _login_advice(source, None) if source != profile else "correct ~/.aws/config"
+    if "credential_process" in config:
+        return "run the profile's credential_process by hand, to see why it fails"
+    if file := config.get("web_identity_token_file"):
+        return f"renew the token in {file}, then run it again"
+    if "login_session" in config:
+        return f"aws login{option}"
+    if "aws_access_key_id" in config:
+        return f"renew the profile's keys: aws configure{option}"
+    if profile or any(key.startswith("sso_") for key in config):
+        return f"aws sso login{option}"
+    return "aws sso login (or renew the credentials in your environment)"
+
+
+def _profile_config(profile: str | None) -> dict[str, str]:
+    """The settings of a profile of this machine; empty if they cannot be read."""
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    try:
+        session = Session(profile=profile)
+        known = session.full_config["profiles"].get(profile or session.profile or "default", {})
+    except (BotoCoreError, KeyError):
+        return {}
+    return {str(key): str(value) for key, value in known.items()}
 
 
 def _denied_action(
@@ -218,8 +308,6 @@ def _profile_hint(
         "InvalidRegionError",
         "NoRegionError",
         "InvalidEndpointConfigurationError",
-        "ConfigParseError",
-        "InvalidConfigError",
     ):
         return ConfigError(
             what,

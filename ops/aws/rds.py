@@ -144,7 +144,7 @@ def start(cloud: AwsSession, id: str) -> None:
             "aws rds start-db-cluster",
         ),
     }
-    with cloud.translated(f"RDS instance {id} (rds:StartDBInstance)", answers):
+    with cloud.changing(f"RDS instance {id} (rds:StartDBInstance)", answers):
         cloud.client("rds").start_db_instance(DBInstanceIdentifier=id)
 
 
@@ -175,7 +175,7 @@ def create_snapshot(cloud: AwsSession, id: str, name: str, tags: Mapping[str, st
         ),
     }
     labels = [{"Key": key, "Value": value[:256]} for key, value in tags.items()]
-    with cloud.translated(f"{what} (rds:CreateDBSnapshot)", answers):
+    with cloud.changing(f"{what} (rds:CreateDBSnapshot)", answers):
         made = cloud.client("rds").create_db_snapshot(
             DBInstanceIdentifier=id, DBSnapshotIdentifier=name, Tags=labels
         )

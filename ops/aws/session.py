@@ -7,14 +7,23 @@ can lead to a real account. Any other environment uses its profile, or AWS's own
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
+import sys
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ops.aws.errors import program, translate_error
+from ops.aws.errors import (
+    credentials_failed,
+    profile_error,
+    program,
+    refusal,
+    translate_error,
+)
 from ops.aws.facts import Identity
 from ops.core import ui
 from ops.core.errors import ConfigError, OpsError, Unreachable
@@ -27,6 +36,7 @@ _CHECK_ADDRESS = (
     "run it again; if it stays, check the address, and a proxy or login page in between"
 )
 NEWER_FIELDS = "newerFields"  # added to DescribeTaskDefinition's answer
+_REJECTED = "Rejected"  # added to an error's ResponseMetadata
 _CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 10.0  # seconds without a byte of the answer, for one attempt
 READ_TIMES = {
@@ -148,14 +158,21 @@ class AwsSession:
         from botocore.config import Config
 
         timeout = Config(read_timeout=self._read_timeout * READ_TIMES.get(name, 1.0))
-        client = self._session.client(
-            name,
-            region_name=self.region,
-            endpoint_url=self.endpoint,
-            config=self._config.merge(timeout).merge(more or Config()),
-        )
+        try:
+            client = self._session.client(
+                name,
+                region_name=self.region,
+                endpoint_url=self.endpoint,
+                config=self._config.merge(timeout).merge(more or Config()),
+            )
+        except ValueError as error:
+            if credentials_failed(error):
+                raise
+            how = "correct endpoint_url in ~/.aws/config, AWS_ENDPOINT_URL, or aws.endpoint"
+            raise ConfigError(f"AWS client for {name}", one_line(error), how) from None
         if self._read_only:
             client.meta.events.register("provide-client-params", _refuse_changes)
+        client.meta.events.register("needs-retry", _note_rejection)
         client.meta.events.register("needs-retry", self._stop_waiting)
         client.meta.events.register("after-call", _refuse_foreign)
         client.meta.events.register("after-call.ecs.DescribeTaskDefinition", _note_newer_fields)
@@ -187,6 +204,32 @@ class AwsSession:
     ) -> AbstractContextManager[None]:
         """Translate AWS errors during `what`, naming this environment's profile."""
         return translated(what, profile=self.profile, endpoint=self.endpoint, answers=answers)
+
+    @contextmanager
+    def changing(self, what: str, answers: Mapping[str, OpsError] | None = None) -> Iterator[None]:
+        """Translate AWS errors of one call that changes something.
+
+        An error by which AWS rejected every attempt (4xx) is marked `untouched`: nothing was
+        changed. If no other class fits it is AwsRefused. After any other error, something may have
+        changed.
+        """
+        from botocore.exceptions import ClientError
+
+        rejections: list[Any] = []
+        try:
+            with self.translated(what, answers):
+                try:
+                    yield
+                except ClientError as error:
+                    rejections = [error] if was_rejected(error) else []
+                    raise
+        except OpsError as problem:
+            if not rejections:
+                raise
+            if type(problem) is Unreachable:  # no cause of its own was found
+                problem = refusal(what, rejections[0], self.program)
+            problem.untouched = True
+            raise problem from None
 
     def __repr__(self) -> str:
         return (
@@ -228,16 +271,21 @@ def translated(
     except (FileNotFoundError, PermissionError) as error:
         why = f"a file or program that the AWS profile names cannot be used ({error})"
         raise Unreachable(what, why, "correct the profile in ~/.aws/config") from None
-    except LookupError as error:
-        missing = (
-            f"without {error.args[0]}" if isinstance(error, KeyError) else "with an empty list"
-        )
-        raise Unreachable(what, f"{where} answered {missing}", _CHECK_ADDRESS) from None
-    except (ValueError, TypeError, AttributeError, ResponseParserError) as error:
-        why = f"what answers at {where} is not AWS ({type(error).__name__}: {one_line(error)})"
-        raise Unreachable(what, why, _CHECK_ADDRESS) from None
+    except (LookupError, ValueError, TypeError, AttributeError, ResponseParserError) as error:
+        if credentials_failed(error):
+            raise profile_error(what, error, profile) from None
+        raise Unreachable(what, _answer_problem(error, where), _CHECK_ADDRESS) from None
     finally:
         notice.cancel()
+
+
+def _answer_problem(error: Exception, where: str) -> str:
+    """What is wrong with an answer that could not be read."""
+    if isinstance(error, KeyError):
+        return f"{where} answered without {error.args[0]}"
+    if isinstance(error, IndexError):
+        return f"{where} answered with an empty list"
+    return f"what answers at {where} is not AWS ({type(error).__name__}: {one_line(error)})"
 
 
 class NotARead(RuntimeError):
@@ -293,6 +341,23 @@ def _refuse_foreign(http_response: Any, parsed: Mapping[str, Any], model: Any, *
         json.loads(body)
 
 
+def _note_rejection(response: Any, request_dict: Mapping[str, Any], **_: Any) -> None:
+    """Add to an error's answer whether AWS rejected this attempt and all before it (4xx).
+
+    After a lost answer or a 5xx, the call may have been carried out.
+    """
+    context = request_dict["context"]
+    status = response[0].status_code if response else 0
+    context[_REJECTED] = context.get(_REJECTED, True) and 400 <= status < 500
+    if response:
+        response[1].setdefault("ResponseMetadata", {})[_REJECTED] = context[_REJECTED]
+
+
+def was_rejected(error: Any) -> bool:
+    """Whether AWS rejected every attempt of a call: it has changed nothing."""
+    return bool(error.response.get("ResponseMetadata", {}).get(_REJECTED))
+
+
 def code(error: Any) -> str:
     """The error code of a ClientError, such as `ClusterNotFoundException`."""
     return str(error.response.get("Error", {}).get("Code", ""))
@@ -325,6 +390,8 @@ def _of_machine(profile: str | None, region: str, read_timeout: float = READ_TIM
     """An AWS session with a profile of this machine, or with AWS's own credential chain."""
     import boto3
 
+    if not (sys.stdin and sys.stdin.isatty()):  # an MFA code is refused then, in one line
+        warnings.simplefilter("ignore", getpass.GetPassWarning)
     with translated(
         f"AWS credentials of profile {profile}" if profile else "AWS credentials", profile=profile
     ):

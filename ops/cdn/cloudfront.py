@@ -27,15 +27,18 @@ def _translated_cloudfront(
     cloud: AwsSession, id: str, call: str, **answers: OpsError
 ) -> AbstractContextManager[None]:
     """Translate CloudFront's errors; a missing distribution is Refused by its id."""
+    what = f"CloudFront distribution {id} (cloudfront:{call})"
+    return cloud.translated(what, _answers(id, **answers))
+
+
+def _answers(id: str, **answers: OpsError) -> dict[str, OpsError]:
     gone = Refused(
         f"CloudFront distribution {id} does not exist",
         "CloudFront answered NoSuchDistribution",
         "correct `cdn:` in invoke.yaml (an id changes when the stack is rebuilt, an alias "
         "does not)",
     )
-    return cloud.translated(
-        f"CloudFront distribution {id} (cloudfront:{call})", {"NoSuchDistribution": gone, **answers}
-    )
+    return {"NoSuchDistribution": gone, **answers}
 
 
 def distributions(cloud: AwsSession) -> tuple[Distribution, ...]:
@@ -92,9 +95,8 @@ def invalidate(cloud: AwsSession, id: str, paths: Sequence[str], reference: str)
         "inv cdn.status; when they are completed, again",
     )
     batch = {"Paths": {"Quantity": len(paths), "Items": list(paths)}, "CallerReference": reference}
-    with _translated_cloudfront(
-        cloud, id, "CreateInvalidation", TooManyInvalidationsInProgress=busy
-    ):
+    what = f"CloudFront distribution {id} (cloudfront:CreateInvalidation)"
+    with cloud.changing(what, _answers(id, TooManyInvalidationsInProgress=busy)):
         answer = cloud.client("cloudfront").create_invalidation(
             DistributionId=id, InvalidationBatch=batch
         )
