@@ -26,6 +26,7 @@ from ops.terraform import plan_files, program
 from ops.terraform.errors import LockHeld
 from ops.terraform.facts import SavedPlan
 from ops.terraform.plan import TerraformPlan, allow_options, read_plan
+from ops.terraform.rules.allowed import is_allowed, unmatched
 from ops.terraform.rules.plan_diff import ResourceChange
 from ops.terraform.rules.policies import why_not_applicable
 from ops.terraform.rules.scope import MAX_NAMED, unknown_action
@@ -178,11 +179,11 @@ def check_understood(planned: TerraformPlan) -> None:
 def confirm_destructive(changes: Sequence[ResourceChange], allowed: Collection[str]) -> None:
     """Confirm each destroy or replacement by its address.
 
-    The address is in `allowed`, or typed on a terminal. A new revision of a task definition needs
-    none. Raises Refused, with the options to add, if there is no terminal.
+    The address, or its module's, is in `allowed`, or typed on a terminal. A new revision of a task
+    definition needs none. Raises Refused, with the options to add, if there is no terminal.
     """
     alarming = [change for change in changes if change.alarming]
-    left = [change for change in alarming if change.address not in allowed]
+    left = [change for change in alarming if not is_allowed(change, allowed)]
     _check_allowed(alarming, left, allowed)
     if left and not ui.on_terminal():
         more = f" and {len(left) - MAX_NAMED} more" if len(left) > MAX_NAMED else ""
@@ -205,15 +206,14 @@ def _check_allowed(
     alarming: Sequence[ResourceChange], left: Sequence[ResourceChange], allowed: Collection[str]
 ) -> None:
     """Raise Refused if an allowed address is in no alarming change while others are left."""
-    unmatched = sorted(set(allowed) - {change.address for change in alarming})
-    if not unmatched or not left:
+    wrong = unmatched(allowed, alarming)
+    if not wrong or not left:
         return
-    verb = "is no address" if len(unmatched) == 1 else "are no addresses"
+    verb = "is no address" if len(wrong) == 1 else "are no addresses"
     exact = ", ".join(change.address for change in alarming[:MAX_NAMED])
     raise Refused(
-        f"--allow-destroy {' '.join(map(shlex.quote, unmatched))}",
-        f"{', '.join(unmatched)} {verb} that this plan destroys or replaces "
-        f"(exact addresses: {exact})",
+        f"--allow-destroy {' '.join(map(shlex.quote, wrong))}",
+        f"{', '.join(wrong)} {verb} that this plan destroys or replaces (exact addresses: {exact})",
         f"add {allow_options(left)}",
     )
 

@@ -20,10 +20,10 @@ from ops.terraform.errors import WantsInit
 from ops.terraform.facts import SavedPlan
 from ops.terraform.render import plan_lines, print_plan
 from ops.terraform.rules import plan_diff, plan_review
+from ops.terraform.rules.allowed import addresses_to_allow
 from ops.terraform.rules.plan_diff import ResourceChange
 from ops.terraform.rules.plan_json import PlanDocument
 from ops.terraform.rules.policies import uncommitted_in
-from ops.terraform.rules.scope import MAX_NAMED
 from ops.terraform.workspace import (
     TerraformWorkspace,
     ensure_initialised,
@@ -150,9 +150,7 @@ class DriftReport:
 
 def allow_options(changes: Sequence[ResourceChange]) -> str:
     """Return the options of `tf.apply` that allow these changes, quoted for a shell."""
-    words = [f"--allow-destroy {shlex.quote(change.address)}" for change in changes[:MAX_NAMED]]
-    more = [f"… ({len(changes)} in all)"] if len(changes) > MAX_NAMED else []
-    return " ".join([*words, *more])
+    return " ".join(f"--allow-destroy {shlex.quote(each)}" for each in addresses_to_allow(changes))
 
 
 def plan(
