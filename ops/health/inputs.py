@@ -79,8 +79,7 @@ class SweepInputs:
         self.environment = context.platform.settings.environment
         self.names = tuple(sorted(self.environment.services))
         cloud, database = self.platform.cloud, self.environment.database
-        ecs_names = [self.environment.services[name].ecs_service for name in self.names]
-        self._services = Memo(lambda: ecs.services(cloud, self.environment.cluster, ecs_names))
+        self._services = Memo(self._read_services)
         self._definitions = {name: Memo(partial(self._latest, name)) for name in self.names}
         self._running = {name: Memo(partial(self._running_revision, name)) for name in self.names}
         self._releases = {name: Memo(partial(self._last_success, name)) for name in self.names}
@@ -93,6 +92,15 @@ class SweepInputs:
         )
         self.secret = Memo(self._read_secret)
         self.address = Memo(lambda: credentials.address(cloud, instance) if instance else {})
+
+    def _read_services(self) -> dict[str, ServiceState | None]:
+        names = [self.environment.services[name].ecs_service for name in self.names]
+        try:
+            return ecs.services(self.platform.cloud, self.environment.cluster, names)
+        except ecs.ClusterMissing:
+            if self.environment.expect != "stopped":
+                raise
+            return dict.fromkeys(names)
 
     def state(self, name: str) -> ServiceState | None:
         """Return the state of an ECS service by its configured name, or None."""

@@ -48,13 +48,21 @@ def account(inputs: SweepInputs) -> Iterable[Check]:
 
 @health_group("ecs", when_empty="nothing is configured")
 def ecs_probes(inputs: SweepInputs) -> Iterator[Probe]:
-    cloud, cluster = inputs.platform.cloud, inputs.environment.cluster
-    yield Probe(
-        (CheckKey("ecs", "cluster"),),
-        lambda: [services.cluster(cluster, ecs.cluster_status(cloud, cluster))],
-    )
+    yield Probe((CheckKey("ecs", "cluster"),), partial(_cluster, inputs))
     for name in inputs.names:
         yield Probe(services.check_keys(name), partial(_service, inputs, name), name)
+
+
+def _cluster(inputs: SweepInputs) -> Iterable[Check]:
+    environment = inputs.environment
+    status = ecs.cluster_status(inputs.platform.cloud, environment.cluster)
+    check = services.cluster(
+        environment.cluster,
+        status,
+        expect_stopped=environment.expect == "stopped",
+        by_terraform=environment.terraform is not None,
+    )
+    return [check]
 
 
 def _service(inputs: SweepInputs, name: str) -> Iterable[Check]:
@@ -74,6 +82,7 @@ def _service(inputs: SweepInputs, name: str) -> Iterable[Check]:
         release.value,
         cluster=inputs.environment.cluster,
         expect_stopped=inputs.environment.is_stopped(name),
+        by_terraform=inputs.environment.terraform is not None,
     )
     if services.runs_other_image(facts):
         facts = replace(facts, other=try_call(partial(inputs.other_deployment, name)))

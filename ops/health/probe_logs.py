@@ -18,6 +18,7 @@ from ops.health.inputs import SweepInputs
 from ops.health.model import Check
 from ops.health.probe_runner import Probe, health_group
 from ops.health.rules import logs as rules
+from ops.health.rules.services import STOPPED
 
 _CLOCK_SKEW_S = 60.0  # tolerated between a task's clock and this machine's
 _MAX_AGE_S = 86_400.0  # of log lines: CloudWatch scans, and charges for, the whole range
@@ -31,6 +32,8 @@ def probes(inputs: SweepInputs) -> Iterator[Probe]:
 
 def _log(inputs: SweepInputs, name: str) -> Iterable[Check]:
     """Check a service's log for errors and warnings; recent errors are a failure."""
+    if inputs.environment.is_stopped(name):
+        return [Check(rules.log_key(name), "skipped", STOPPED, service=name)]
     group, cloud = _log_group(inputs, name)
     if not group:
         raise ConfigError(

@@ -40,7 +40,11 @@ from ops.platform import Platform
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-_STOPPED_GROUPS = ("db", "endpoints")  # not checked in an environment that is meant to be down
+_STOPPED_GROUPS = (
+    "db",
+    "endpoints",
+    "cdn",
+)  # not checked in an environment that is meant to be down
 _GRACE_S = 0.5  # after the deadline, for values that should be known by then
 
 

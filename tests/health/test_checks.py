@@ -484,12 +484,12 @@ def test_the_cdn() -> None:
         (STATE, "failed", "2/2 run, expected none (expect: stopped)"),
         (replace(NONE, running=1), "failed", "1/0 run, expected none (expect: stopped)"),
         (replace(NONE, status="DRAINING"), "failed", "the service is DRAINING, expected ACTIVE"),
-        (None, "failed", "ECS has no service b"),
+        (None, "ok", "ECS has no service b, as expected (expect: stopped)"),
         (Unknown("may not"), "unknown", "may not"),
     ],
 )
 def test_a_service_that_is_meant_to_be_stopped(state: Any, tasks: str, says: str) -> None:
-    """Zero tasks are healthy; a running, missing or unreadable service is not."""
+    """Zero tasks and a missing service are healthy; a running or unreadable one is not."""
     found = ecs(state=state, tasks=(), expect_stopped=True)
     assert (found["backend tasks"].status, found["backend tasks"].detail) == (tasks, says)
     if isinstance(state, ServiceState):
@@ -526,3 +526,33 @@ def test_a_private_database_is_not_down_because_a_laptop_cannot_reach_it(
 ) -> None:
     """Only the address of a running instance that RDS calls private; a stopped one is down."""
     assert database.is_private(status, public, {address}, host) is private
+
+
+def test_what_terraform_has_taken_down_on_purpose_is_no_failure() -> None:
+    """A pilot light: the service is gone, not only scaled to 0; nothing of it is unknown."""
+    found = ecs(state=None, expect_stopped=True)
+    assert {name: check.status for name, check in found.items()} == {
+        "backend tasks": "ok",
+        "backend deployment": "skipped",
+        "backend image": "skipped",
+        "backend revision": "skipped",
+    }
+    assert "as expected (expect: stopped)" in found["backend tasks"].detail
+    missing = ecs(state=None)["backend tasks"]
+    assert missing.status == "failed"
+
+
+@pytest.mark.parametrize("status", ["INACTIVE", None])
+def test_a_cluster_that_is_gone(status: str | None) -> None:
+    """Expected of an environment that is meant to be down; else the ways out are named."""
+    down = services.cluster("dev", status, expect_stopped=True)
+    assert down.status == "ok" and "as expected" in down.detail
+    failed = services.cluster("dev", status, by_terraform=True)
+    assert failed.status == "failed" and failed.finding is not None
+    assert failed.finding.fix == (
+        "correct cluster in invoke.yaml",
+        "if Terraform has to create it: inv tf.plan",
+    )
+    alone = services.cluster("dev", status)
+    assert alone.finding is not None and alone.finding.fix == ("correct cluster in invoke.yaml",)
+    assert services.cluster("dev", "ACTIVE", expect_stopped=True).status == "ok"

@@ -48,5 +48,17 @@ def test_a_service_that_is_meant_to_be_down(stopped: Checkout, tmp_path: Path) -
     pages = stopped.inv("-f", str(config), "health.endpoints", "--json")
     assert pages.returncode == 0, pages.stdout + pages.stderr
 
+    gone = {"services": {"frontend": {"ecs_service": "none-such", "expect": "stopped"}}}
+    config.write_text(yaml.safe_dump({"environments": {"sandbox": gone}}))
+    words = ("health.ecs", "health.targets", "health.cdn", "health.logs")
+    done = stopped.inv("-f", str(config), *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    everything = {"cluster": "none-such", "expect": "stopped", "cdn": {"alias": "none.example"}}
+    config.write_text(yaml.safe_dump({"environments": {"sandbox": everything}}))
+    done = stopped.inv("-f", str(config), "health.all")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    config.write_text(yaml.safe_dump(down))
     _scale(stopped, 2)
     assert stopped.inv("-f", str(config), "health.ecs").returncode == 1

@@ -23,7 +23,8 @@ class ServiceFacts:
     `latest`: the family's newest ACTIVE revision. `release`: the newest record of a successful
     release, or None. `other`: the deployment that runs instead of it, if it is healthy and has no
     record. `stopped`: causes of stopped tasks, read only if the service is unhealthy.
-    `expect_stopped`: whether the service is meant to have no tasks.
+    `expect_stopped`: whether the service is meant to have no tasks, or not to exist.
+    `by_terraform`: whether Terraform is configured, which may have created it.
     """
 
     name: str
@@ -37,16 +38,26 @@ class ServiceFacts:
     cluster: str = ""
     other: OtherDeployment | Unknown | None = None
     expect_stopped: bool = False
+    by_terraform: bool = False
 
 
-def cluster(name: str, status: str | None) -> Check:
+_CREATE = "if Terraform has to create it: inv tf.plan"
+
+
+def cluster(
+    name: str, status: str | None, *, expect_stopped: bool = False, by_terraform: bool = False
+) -> Check:
+    """Check that the cluster is ACTIVE, or gone in an environment that is meant to be down."""
     if status == "ACTIVE":
         return Check(CheckKey("ecs", "cluster"), "ok", f"{name} is ACTIVE", "ACTIVE")
+    if expect_stopped:
+        detail = f"{name} is {status or 'not there'}, as expected ({STOPPED})"
+        return Check(CheckKey("ecs", "cluster"), "ok", detail, status or "not there")
     found = Finding(
         "cluster_not_active",
         f"cluster {name} is {status or 'not there'}",
         "certain",
-        fix=("correct cluster in invoke.yaml",),
+        fix=("correct cluster in invoke.yaml", *([_CREATE] if by_terraform else [])),
     )
     return Check(
         CheckKey("ecs", "cluster"),
@@ -74,9 +85,12 @@ def checks(facts: ServiceFacts) -> tuple[Check, ...]:
     name, state = facts.name, facts.state
     if isinstance(state, Unknown):
         return _unknown_checks(name, state)
+    if state is None and facts.expect_stopped:
+        return _none_expected(facts)
     if state is None:
         why = f"ECS has no service {facts.ecs_service}"
-        fix = ("correct ecs_service in invoke.yaml", "inv preflight")
+        correct = "correct ecs_service in invoke.yaml"
+        fix = (correct, _CREATE if facts.by_terraform else "inv preflight")
         found = Finding("service_missing", why, "certain", (), fix)
         return (
             Check(
@@ -101,6 +115,16 @@ def checks(facts: ServiceFacts) -> tuple[Check, ...]:
         _deployment(facts, state),
         _image(facts, state),
         _revision(facts, state),
+    )
+
+
+def _none_expected(facts: ServiceFacts) -> tuple[Check, ...]:
+    """The checks of a service that is meant to be down, and that ECS does not have."""
+    tasks, *others = check_keys(facts.name)
+    detail = f"ECS has no service {facts.ecs_service}, as expected ({STOPPED})"
+    return (
+        Check(tasks, "ok", detail, "stopped", service=facts.name),
+        *(Check(key, "skipped", STOPPED, service=facts.name) for key in others),
     )
 
 

@@ -43,12 +43,13 @@ def service(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """Check that the ECS service exists, is ACTIVE, and is deployed by ECS."""
     state, name = facts.state, service_config(facts, environment).ecs_service
     if isinstance(state, Unknown):
-        return refuse_unknown(f"ECS service {name}", state, "fix this, then inv preflight")
+        advice = f"fix this, then inv preflight{_create(environment)}"
+        return refuse_unknown(f"ECS service {name}", state, advice)
     if state is None:
         return refuse(
             f"cluster {environment.cluster} has no service {name} (MISSING)",
             f"correct {config_key(facts, 'ecs_service')} or "
-            f"environments.{facts.environment}.cluster",
+            f"environments.{facts.environment}.cluster{_create(environment)}",
         )
     if state.status != "ACTIVE":
         return refuse(
@@ -62,6 +63,11 @@ def service(facts: ReleaseFacts, environment: Environment) -> CheckResult:
             "deploy it there, or create the service again with deploymentController ECS",
         )
     return _active_service(facts, state, environment)
+
+
+def _create(environment: Environment) -> str:
+    """The advice for what does not exist yet, or was taken down."""
+    return "; if Terraform has to create it: inv tf.plan" if environment.terraform else ""
 
 
 def _active_service(
