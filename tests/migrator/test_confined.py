@@ -207,9 +207,54 @@ def test_an_interruption_ends_the_process() -> None:
     found = confined.results(wait)
     pid = next(found)
     with pytest.raises(KeyboardInterrupt):
-        found.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
+        found.throw(KeyboardInterrupt())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_what_a_revision_leaves_running_does_not_hold_up(offline: Project) -> None:
+    """A process that it forked keeps the pipe open."""
+    code = (
+        "import os, time\n"
+        "    if os.fork() == 0:\n"
+        "        time.sleep(60)\n"
+        "        os._exit(0)\n"
+        "    op.execute('SELECT 1')"
+    )
+    offline.write("0001", f"    {code}")
+    began = time.monotonic()
+    [(sql, problem)] = printed(offline)
+    assert "SELECT 1;" in sql and problem is None
+    assert time.monotonic() - began < confined.PATIENCE_S / 2
+
+
+ODD = {
+    "asyncio": "import asyncio; asyncio.run(asyncio.sleep(0)); op.execute('SELECT 7')",
+    "threads": (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "    with ThreadPoolExecutor(4) as threads:\n"
+        "        list(threads.map(str, range(9)))\n"
+        "    op.execute('SELECT 7')"
+    ),
+    "an alarm": "import signal; signal.alarm(1); signal.alarm(0); op.execute('SELECT 7')",
+    "much output": "print('x' * 3_000_000); op.execute('SELECT 7')",
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_odd_code_is_read(offline: Project, case: str) -> None:
+    offline.write("0001", f"    {ODD[case]}")
+    assert [("SELECT 7;" in sql, problem) for sql, problem in printed(offline)] == [(True, None)]
+
+
+@pytest.mark.parametrize("code", ["os.closerange(3, 4096)", "os.close(1); os.close(2)"])
+def test_closed_descriptors_are_no_crash_of_ours(offline: Project, code: str) -> None:
+    """The answer, or a reason; the next revision is read."""
+    offline.write("0001", f"    import os; {code}; op.execute('SELECT 7')")
+    offline.write("0002", "SELECT 8")
+    (first, problem), (second, none) = printed(offline)
+    assert "SELECT 7;" in first or "ended the process" in (problem or "")
+    assert "SELECT 8;" in second and none is None
 
 
 def test_large_sql_and_a_lone_surrogate(offline: Project) -> None:

@@ -21,7 +21,7 @@ import struct
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,6 +33,7 @@ PATIENCE_S = 30.0  # without a result
 _MEMORY = 2 << 30  # bytes in addition to those of this process
 _CPU_S = 300
 _CHUNK = 1 << 16
+_END = b""  # an empty line; a process that its code forked may hold the pipe open
 
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 22, 38
 _FILTER_MODE = 2
@@ -50,7 +51,7 @@ class ProcessEnded(Exception):
 
 def results(
     function: Callable[[Callable[[Any], None]], None], patience_s: float = PATIENCE_S
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield what `function(send)` sends; values are JSON.
 
     Raises ProcessEnded if the process dies, or sends nothing for `patience_s` seconds.
@@ -63,22 +64,22 @@ def results(
     if pid == 0:
         _run(function, reader, writer)
     os.close(writer)
-    status: int | None = None
     try:
         yield from _read(reader, patience_s)
-        status = os.waitpid(pid, 0)[1]
+        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        if ended and ended.si_status:
+            how = "exit code" if ended.si_code == os.CLD_EXITED else "signal"
+            raise ProcessEnded(f"its code ended the process ({how} {ended.si_status})")
     finally:
         os.close(reader)
-        if status is None:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-    if code := os.waitstatus_to_exitcode(status):
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        raise ProcessEnded(f"its code ended the process ({how})")
+        for end in (os.kill, os.killpg):  # the group: processes that its code left running
+            with suppress(ProcessLookupError, PermissionError):
+                end(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def _read(reader: int, patience_s: float) -> Iterator[Any]:
-    """Yield each line's value until the pipe is closed."""
+    """Yield each line's value up to the end mark, or until the pipe is closed."""
     rest, end = b"", time.monotonic() + patience_s
     while True:
         ready, _, _ = select.select([reader], [], [], max(0.0, end - time.monotonic()))
@@ -88,6 +89,8 @@ def _read(reader: int, patience_s: float) -> Iterator[Any]:
             return
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
+            if line == _END:
+                return
             yield json.loads(line)
             end = time.monotonic() + patience_s
 
@@ -105,13 +108,14 @@ def _run(function: Callable[[Callable[[Any], None]], None], reader: int, writer:
         _limit()
         _refuse_network()
 
-        def send(value: Any) -> None:
-            data = memoryview(json.dumps(value).encode() + b"\n")
+        def send_line(line: bytes) -> None:
+            data = memoryview(line + b"\n")
             while data:
                 data = data[os.write(writer, data) :]
 
-        function(send)
+        function(lambda value: send_line(json.dumps(value).encode()))
         code = 0
+        send_line(_END)
     except BaseException as problem:
         with suppress(BaseException):
             print(describe(problem), file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -284,8 +284,8 @@ class Scripts:
             rendering.render(self.directory, self.config, steps, heads, send)
 
         try:
-            with contained(self.hide):
-                for kind, value in confined.results(render):
+            with contained(self.hide), closing(confined.results(render)) as results:
+                for kind, value in results:
                     if kind == "error":
                         raise MigrateError(*value)
                     if kind == "text":
