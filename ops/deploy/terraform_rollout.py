@@ -190,7 +190,7 @@ class TerraformRollout:
                 f"changed: {files}",
                 "commit them, or take them back",
             )
-        terraform_apply.check_understood(planned)
+        terraform_apply.check_understood(planned, self.workspace.tf.program)
         target = self.target(image)
         beyond = out_of_scope(planned.changes, target)
         for change, why in beyond:

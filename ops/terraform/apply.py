@@ -57,11 +57,12 @@ class ApplySavedPlan(Step):
     file: Path
     commit: str
     summary: str
+    program: str = "terraform"
 
     def __str__(self) -> str:
         return (
-            f"terraform apply {self.file.name}, planned from commit {short_commit(self.commit)}: "
-            f"{self.summary}"
+            f"{self.program} apply {self.file.name}, planned from commit "
+            f"{short_commit(self.commit)}: {self.summary}"
         )
 
 
@@ -119,17 +120,23 @@ class SavedPlanChange:
     @property
     def plan(self) -> Plan:
         saved = self.planned.saved
-        return Plan((ApplySavedPlan(saved.file, saved.commit, self.planned.summary),))
+        return Plan(
+            (
+                ApplySavedPlan(
+                    saved.file, saved.commit, self.planned.summary, self.workspace.tf.program
+                ),
+            )
+        )
 
     def preview(self) -> ApplyPreview:
         """Raises Refused for a plan that is not understood, as `confirm` does."""
-        check_understood(self.planned)
+        check_understood(self.planned, self.workspace.tf.program)
         return ApplyPreview(self.planned, self.plan)
 
     def confirm(self, *, yes: bool) -> None:
         """Print the plan, and confirm it; `yes` does not confirm a destroy or replacement."""
         self.planned.print()
-        check_understood(self.planned)
+        check_understood(self.planned, self.workspace.tf.program)
         settings = self.workspace.platform.settings
         if settings.environment.protected:
             ui.confirm(f"apply this to {settings.name}", yes=yes, typed=settings.name)
@@ -149,7 +156,7 @@ class SavedPlanChange:
 
     def _apply(self, step: ApplySavedPlan) -> None:
         platform = self.workspace.platform
-        holder = lock.myself("terraform apply", short_commit(step.commit))
+        holder = lock.myself(f"{step.program} apply", short_commit(step.commit))
         with lock.hold_each(platform.cloud, platform.settings, holder, wait_s=self.wait_s):
             _check_applicable(self.workspace, self.planned.saved)
             apply(self.workspace, self.planned, wait_s=self.wait_s)
@@ -164,13 +171,13 @@ def _check_applicable(workspace: TerraformWorkspace, saved: SavedPlan) -> None:
         raise Refused("the saved plan is not applied", why, "plan again: inv tf.plan")
 
 
-def check_understood(planned: TerraformPlan) -> None:
+def check_understood(planned: TerraformPlan, program: str) -> None:
     """Raise Refused for a plan whose format, or one of whose actions, is unknown here."""
     unknown = next((unknown_action(change) for change in planned.changes if change.unknown), "")
     why = planned.refusal or unknown
     if why:
         how = (
-            f"read it: terraform show {planned.saved.file}; apply it by Terraform itself, or "
+            f"read it: {program} show {planned.saved.file}; apply it by {program} itself, or "
             f"with a newer version of this tool"
         )
         raise Refused("the plan is not applied", why, how)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
-from ops.terraform.facts import Diagnostic, StateLock
+from ops.terraform.facts import Diagnostic, StateLock, product_name
 from ops.terraform.output import diagnostics, failure_line, lock_from_error, plain_text
 
 
@@ -30,7 +29,7 @@ class TerraformLocation:
     @property
     def name(self) -> str:
         """The program's own name."""
-        return "OpenTofu" if PurePath(self.program).name == "tofu" else "Terraform"
+        return product_name(self.program)
 
     @property
     def init_command(self) -> str:

@@ -6,10 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ops.core.text import format_age
+
+
+def product_name(program: str) -> str:
+    """What a configured program is called in a sentence: Terraform, or OpenTofu for `tofu`."""
+    return "OpenTofu" if PurePath(program).name == "tofu" else "Terraform"
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from typing import IO, Any
 
 from ops.core import ui
 from ops.core.errors import OpsError, TimedOut
+from ops.terraform.facts import product_name
 from ops.tools import shell
 
 _GRACE_S = 600.0  # for an interrupted Terraform to write its state
@@ -146,7 +147,7 @@ def run(
                 shell.start(argv, cwd, env, False, output), output, on_line
             )
             try:
-                timed_out = _wait(running, signals, timeout_s)
+                timed_out = _wait(running, signals, timeout_s, product_name(argv[0]))
             finally:
                 if running.process.poll() is None:
                     running.kill()
@@ -158,7 +159,7 @@ def run(
         return shell.Completed(running.process.returncode, running.text(), "")
 
 
-def _wait(running: RunningProcess, signals: DeferredSignals, timeout_s: float) -> bool:
+def _wait(running: RunningProcess, signals: DeferredSignals, timeout_s: float, name: str) -> bool:
     """Wait for the end of a process; return whether only its time limit ended it.
 
     Raises OpsError if it does not end after its interrupt.
@@ -173,17 +174,18 @@ def _wait(running: RunningProcess, signals: DeferredSignals, timeout_s: float) -
     reported = 0 if timed_out else 1
     running.interrupt()
     ui.progress(
-        f"  {why}: waiting for Terraform to end its step, write its state and release its lock"
+        f"  {why}: waiting for {name} to end its step, write its state and release its lock"
     )
     deadline = time.monotonic() + _GRACE_S
     while not running.poll():
         if time.monotonic() >= deadline:
             why = f"it is killed after {_GRACE_S:g} s"
-            raise OpsError("terraform did not end after its interrupt", why, "inv tf.locks")
+            what = f"{name} did not end after its interrupt"
+            raise OpsError(what, why, "inv tf.locks")
         if len(signals.received) > reported:
             reported = len(signals.received)
             ui.progress(
-                "  interrupted already: killing Terraform now would leave the lock held and lose "
+                f"  interrupted already: killing {name} now would leave the lock held and lose "
                 "what was applied"
             )
         time.sleep(_POLL_S)

@@ -60,11 +60,16 @@ def workspace_locks(workspace: TerraformWorkspace) -> tuple[StateLock, ...]:
     directory = workspace.tf.directory
     backend = files.read_backend(directory, workspace.tf.backend_config)
     cloud, name = workspace.platform.cloud, workspace.config.workspace
-    return tuple({lock.id: lock for lock in read_locks(cloud, backend, name, directory)}.values())
+    found = read_locks(cloud, backend, name, directory, workspace.tf.program)
+    return tuple({lock.id: lock for lock in found}.values())
 
 
 def read_locks(
-    cloud: AwsSession, backend: Backend | None, workspace: str | None, directory: Path
+    cloud: AwsSession,
+    backend: Backend | None,
+    workspace: str | None,
+    directory: Path,
+    program_name: str = "terraform",
 ) -> tuple[StateLock, ...]:
     """Read the locks of a backend; None is a local state.
 
@@ -75,7 +80,7 @@ def read_locks(
         return tuple(s3_locks(cloud, config, _state_key(config, workspace)))
     if kind == "local":
         return tuple(_local_locks(directory, config.get("path") or "terraform.tfstate"))
-    how = f"terraform -chdir={directory} plan names the owner"
+    how = f"{program_name} -chdir={directory} plan names the owner"
     raise OpsError(f"locks of backend {kind}", "only s3, DynamoDB and local ones can be read", how)
 
 

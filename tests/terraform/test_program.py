@@ -117,3 +117,28 @@ def test_constraints_and_defaults_are_read_from_the_files(tmp_path: Path) -> Non
     )
     assert files.required_versions(tmp_path) == (">= 1.5",)
     assert files.variable_defaults(tmp_path) == {"image": "registry/web:1"}
+
+
+def test_messages_name_the_configured_program() -> None:
+    """OpenTofu's users read `tofu` in commands and OpenTofu in sentences."""
+    from pathlib import Path
+    from types import SimpleNamespace
+    from typing import Any
+
+    from ops.core.errors import OpsError, Refused
+    from ops.terraform.apply import ApplySavedPlan, check_understood
+    from ops.terraform.facts import Backend, product_name
+    from ops.terraform.state_locks import read_locks
+
+    names = {each: product_name(each) for each in ("terraform", "/opt/tofu", "/opt/terraform-1.9")}
+    assert [*names.values()] == ["Terraform", "OpenTofu", "Terraform"]
+    step = ApplySavedPlan(Path("p.tfplan"), "a" * 40, "1 change", "tofu")
+    assert str(step).startswith("tofu apply p.tfplan")
+    odd: Any = SimpleNamespace(changes=(), refusal="odd", saved=SimpleNamespace(file="p.tfplan"))
+    with pytest.raises(Refused) as refused:
+        check_understood(odd, "tofu")
+    assert "tofu show p.tfplan" in refused.value.next and "erraform" not in refused.value.next
+    cloud: Any = None
+    with pytest.raises(OpsError) as raised:
+        read_locks(cloud, Backend("http", {}), None, Path("infra"), "tofu")
+    assert raised.value.next == "tofu -chdir=infra plan names the owner"

@@ -26,7 +26,7 @@ class JsonObject:
             f"Format does not allow"
         )
         return OpsError(
-            "Terraform's plan could not be read", why, "read it: terraform show -json FILE"
+            "Terraform's plan could not be read", why, "read it: the program's show -json FILE"
         )
 
     def get_mapping(self, key: str) -> Mapping[str, Any]:
