@@ -55,6 +55,7 @@ class Instance:
     database: str = ""
     secret: ManagedSecret | None = None
     cluster: str = ""
+    groups: tuple[str, ...] = ()  # its VPC security groups
 
     @property
     def major(self) -> int | None:
@@ -96,6 +97,7 @@ def instance(cloud: AwsSession, id: str) -> Instance:
             found.get("DBName") or "",
             _to_secret(found),
             found.get("DBClusterIdentifier") or "",
+            tuple(each["VpcSecurityGroupId"] for each in found.get("VpcSecurityGroups") or ()),
         )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ops.aws import ec2
+from ops.aws.rds import Instance
 from ops.core.errors import ConfigError, Unreachable
 from ops.core.findings import Unknown
 from ops.core.parallel import NotRead, Reads, gather, try_call, unknown
@@ -18,6 +20,7 @@ from ops.postgres import access, facts, tunnel
 from ops.postgres import pending as postgres_pending
 from ops.ssh.errors import BeyondBastion
 from ops.state.model import ReleaseRecord
+from ops.tools import reachability
 
 if TYPE_CHECKING:
     pass
@@ -135,12 +138,23 @@ def _require_reachable(inputs: SweepInputs, host: str) -> None:
         return
     address = try_call(inputs.address)
     hosts = {found.host, "" if isinstance(address, Unknown) else address.get("host", "")}
-    if rules.is_private(found.status, found.public, hosts, host):
+    sources = try_call(partial(_admitted, inputs, found)) if found.public else None
+    known = None if isinstance(sources, Unknown) else sources
+    why = rules.private_reason(found.status, found.public, hosts, host, known)
+    if why:
         raise Unreachable(
             f"database on {host}, from this machine",
-            "its instance is private (PubliclyAccessible false), so only its VPC reaches it",
+            why,
             "set database.tunnel, or a bastion, in invoke.yaml",
         )
+
+
+def _admitted(inputs: SweepInputs, instance: Instance) -> str | None:
+    """Who may connect to the instance, as its security groups say; None: anyone."""
+    if not (instance.groups and instance.port.isdigit()):
+        return None
+    ingress = ec2.ingress(inputs.platform.cloud, instance.groups)
+    return reachability.admitted(instance.groups, ingress, int(instance.port))
 
 
 def _released(inputs: SweepInputs) -> Mapping[str, str]:

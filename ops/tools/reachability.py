@@ -74,11 +74,10 @@ def private_reason(found: Destination) -> str | None:
         name = found.balancer.name
         if found.balancer.internal:
             return f"load balancer {name} is internal: its VPC and connected networks reach it"
-        sources = _admitted(found)
+        sources = admitted(found.balancer.groups, found.ingress, found.port)
         if sources is None:
             return None
-        named = ", ".join(sources[:_MOST_NAMED]) or "nobody"
-        return f"the security groups of load balancer {name} admit port {found.port} from {named}"
+        return f"the security groups of load balancer {name} admit port {found.port} from {sources}"
     if found.addresses is None:
         if found.others and all(each.internal for each in found.others):
             return (
@@ -91,18 +90,20 @@ def private_reason(found: Destination) -> str | None:
     return None
 
 
-def _admitted(found: Destination) -> tuple[str, ...] | None:
-    """The sources that the security groups admit to the port; None if anyone is admitted."""
-    if found.balancer is None or not found.balancer.groups:
+def admitted(groups: Sequence[str], ingress: Iterable[Ingress], port: int) -> str | None:
+    """The sources that security groups admit to a port, in words; None if anyone is admitted."""
+    if not groups:
         return None
     rules = [
         rule
-        for rule in found.ingress
-        if rule.protocol in ("-1", "tcp")
-        and (rule.protocol == "-1" or rule.first <= found.port <= rule.last)
+        for rule in ingress
+        if rule.protocol == "-1" or (rule.protocol == "tcp" and rule.first <= port <= rule.last)
     ]
     sources = tuple(dict.fromkeys(source for rule in rules for source in rule.sources))
-    return None if any(source in _ANYONE for source in sources) else sources
+    if any(source in _ANYONE for source in sources):
+        return None
+    more = f" and {len(sources) - _MOST_NAMED} more" if len(sources) > _MOST_NAMED else ""
+    return f"{', '.join(sources[:_MOST_NAMED])}{more}" if sources else "nobody"
 
 
 def read_destination(cloud: AwsSession, host: str, port: int) -> Destination:

@@ -510,22 +510,33 @@ def test_a_check_of_another_method_is_named_by_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "public", "address", "host", "private"),
+    ("status", "public", "address", "host", "sources", "reason"),
     [
-        ("available", False, "db.rds", "db.rds", True),
-        ("backing-up", False, "db.rds", "db.rds", True),
-        ("stopped", False, "db.rds", "db.rds", False),
-        ("available", True, "db.rds", "db.rds", False),
-        ("available", None, "db.rds", "db.rds", False),
-        ("available", False, "", "", False),
-        ("available", False, "db.rds", "127.0.0.1", False),
+        ("available", False, "db.rds", "db.rds", None, "PubliclyAccessible false"),
+        ("backing-up", False, "db.rds", "db.rds", None, "PubliclyAccessible false"),
+        ("available", True, "db.rds", "db.rds", "192.0.2.0/24", "its port from 192.0.2.0/24"),
+        ("stopped", False, "db.rds", "db.rds", None, None),
+        ("stopped", True, "db.rds", "db.rds", "192.0.2.0/24", None),
+        ("available", True, "db.rds", "db.rds", None, None),
+        ("available", None, "db.rds", "db.rds", None, None),
+        ("available", False, "", "", None, None),
+        ("available", False, "db.rds", "127.0.0.1", None, None),
+        ("available", True, "db.rds", "127.0.0.1", "nobody", None),
     ],
 )
 def test_a_private_database_is_not_down_because_a_laptop_cannot_reach_it(
-    status: str, public: bool | None, address: str, host: str, private: bool
+    status: str,
+    public: bool | None,
+    address: str,
+    host: str,
+    sources: str | None,
+    reason: str | None,
 ) -> None:
-    """Only the address of a running instance that RDS calls private; a stopped one is down."""
-    assert database.is_private(status, public, {address}, host) is private
+    """Only the address of a running instance that RDS calls private, or whose security groups do
+    not admit everyone; a stopped one is down.
+    """
+    found = database.private_reason(status, public, {address}, host, sources)
+    assert (found is None) if reason is None else bool(found and reason in found)
 
 
 def test_what_terraform_has_taken_down_on_purpose_is_no_failure() -> None:

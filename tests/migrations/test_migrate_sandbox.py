@@ -60,6 +60,7 @@ def test_forward_back_and_forward_on_one_line(platform: Checkout) -> None:
         "pending": [],
         "drift": [],
         "drift_unknown": None,
+        "read_only": None,
     }
     assert (back["from"], back["to"]) == ("0003", "0002") and len(
         {first["run"], back["run"], again["run"]}

@@ -12,6 +12,7 @@ from ops.aws.facts import Balancer, Ingress
 from ops.core.errors import Unreachable
 from ops.core.findings import Unknown
 from ops.deploy import verify
+from ops.health import probe_database
 from ops.health.inputs import SweepContext, SweepInputs
 from ops.health.probe_endpoints import _endpoints
 from ops.http.facts import Answer
@@ -65,6 +66,16 @@ def at(**given: Any) -> Destination:
 def test_who_reaches_an_address(found: Destination, reason: str | None) -> None:
     said = private_reason(found)
     assert (said is None) if reason is None else (said is not None and reason in said)
+
+
+def test_sources_are_named_shortly() -> None:
+    """At most three; no security group at all admits anyone."""
+    rule = Ingress("tcp", 5432, 5432, tuple(f"192.0.2.{n}/32" for n in range(5)))
+    assert reachability.admitted(["sg-1"], [rule], 5432) == (
+        "192.0.2.0/32, 192.0.2.1/32, 192.0.2.2/32 and 2 more"
+    )
+    assert reachability.admitted([], [rule], 5432) is None
+    assert reachability.admitted(["sg-1"], [rule], 22) == "nobody"
 
 
 def answer(cause: str = "page_hangs", status: int = 0) -> Answer:
@@ -192,3 +203,42 @@ def test_load_balancers_that_cannot_be_read_excuse_nothing(aws: Any) -> None:
         assert found.broken is not None and found.unreached is None
     finally:
         aws[0].gate.allow(key, action)
+
+
+@pytest.mark.parametrize(
+    ("group", "public", "reason"),
+    [
+        ("office", True, "admit its port from 192.0.2.0/24"),
+        ("world", True, None),
+        ("world", False, "PubliclyAccessible false"),
+    ],
+)
+def test_a_database_that_is_asked_from_here(
+    aws: Any, group: str, public: bool, reason: str | None
+) -> None:
+    """Unknown where RDS or its security groups say that only some networks reach it."""
+    served, _ = aws
+    ec2, rds = client_of(served, "ec2"), client_of(served, "rds")
+    found = ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": [group]}])
+    name = f"db-{group}-{public}".lower()
+    made = rds.create_db_instance(
+        DBInstanceIdentifier=name,
+        DBInstanceClass="db.t4g.micro",
+        Engine="postgres",
+        Port=80,  # the port of the groups above
+        MasterUsername="app",
+        MasterUserPassword="not-a-secret",
+        AllocatedStorage=20,
+        PubliclyAccessible=public,
+        VpcSecurityGroupIds=[found["SecurityGroups"][0]["GroupId"]],
+    )["DBInstance"]
+    key = served.keys.operator
+    cloud = session.of_overlay(served.url, key.access_key, key.secret_key, REGION)
+    settings = make_settings(database={"instance": name, "run": "local"})
+    inputs = SweepInputs(SweepContext(Platform(settings, cloud)))
+    if reason is None:
+        probe_database._require_reachable(inputs, made["Endpoint"]["Address"])
+        return
+    with pytest.raises(Unreachable) as error:
+        probe_database._require_reachable(inputs, made["Endpoint"]["Address"])
+    assert reason in error.value.why

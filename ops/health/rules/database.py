@@ -140,12 +140,19 @@ def secret(name: str, values: Mapping[str, str], hosts: Set[str], status: str = 
     return Check(CheckKey("db", "secret"), "ok", detail, "complete")
 
 
-def is_private(status: str, public: bool | None, addresses: Set[str], host: str) -> bool:
-    """Whether `host` is the address of a running instance that only its VPC reaches.
+def private_reason(
+    status: str, public: bool | None, addresses: Set[str], host: str, sources: str | None
+) -> str | None:
+    """Why `host`, an address of a running instance, may not be reached by a machine elsewhere.
 
-    No answer to a machine elsewhere then says nothing about the database.
+    `sources`: who may connect, as the security groups say; None: anyone, or unknown. No answer to
+    this machine then says nothing about the database. None for a public or stopped one.
     """
-    return public is False and status in _WORKING and bool(host) and host in addresses
+    if status not in _WORKING or not host or host not in addresses:
+        return None
+    if public is False:
+        return "its instance is private (PubliclyAccessible false), so only its VPC reaches it"
+    return f"its security groups admit its port from {sources}" if sources else None
 
 
 def unreachable(
