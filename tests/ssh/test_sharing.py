@@ -44,6 +44,7 @@ def test_threads_that_ask_at_the_same_time_share_one() -> None:
     assert len(opened) == 1 and all(each is opened[0] for each in found)
     opened[0].alive = False
     assert pool.get("a", open_one) is opened[1]
+    assert opened[0].closed == [True], "its gateways may still be connected"
     assert pool.get("b", open_one) is opened[2]
     pool.close()
     assert [each.closed for each in opened] == [[True], [True], [True]]
