@@ -32,6 +32,7 @@ ONE_PAGE = {
     ("aws/ecr.py", "DescribeRepositories"): BY_ID,
     ("aws/elb.py", "DescribeRules"): BY_ID,
     ("aws/elb.py", "DescribeTargetGroups"): BY_ID,
+    ("aws/rds.py", "DescribeDBClusters"): BY_ID,
     ("aws/rds.py", "DescribeDBInstances"): BY_ID,
     ("aws/rds.py", "DescribeDBSnapshots"): BY_ID,
     ("cdn/cloudfront.py", "ListInvalidations"): NEWEST,
