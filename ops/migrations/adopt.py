@@ -211,6 +211,12 @@ def compare(
             f"adoption of {target.where}", "it has no tables", "create them: inv db.upgrade"
         )
     revisions = access.pending(database, scripts, None)
+    if not revisions:
+        raise Refused(
+            f"adoption of {target.where}",
+            f"there are no revisions in {database.target.folder} to compare it with",
+            "write the first one: inv db.revision --message TEXT --from-sql FILE",
+        )
     replays = postgres_replay.replay(
         Path(database.target.folder),
         target.settings.root,

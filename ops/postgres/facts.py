@@ -264,7 +264,8 @@ def scripts_folder(directory: Path, configured: str | None = None) -> Path | Non
             raise ConfigError(
                 f"database.migrations: {configured}",
                 f"there is no folder {folder}/versions",
-                "correct database.migrations in invoke.yaml, or set it to none",
+                "create it (inv db.revision adds the rest), or correct database.migrations in "
+                "invoke.yaml (none if it has no revisions)",
             )
         return folder
     folder = directory / _script_location(directory)

@@ -183,6 +183,14 @@ def test_an_empty_database_and_a_protected_one(here: Here) -> None:
     assert record(protected(here), found, yes=True).run and here.project.at() == ["0002"]
 
 
+def test_without_revisions_there_is_nothing_to_adopt(here: Here) -> None:
+    """The first revision is written from what made the database."""
+    here.project.ask("CREATE TABLE projects (title text)")
+    with pytest.raises(Refused, match="there are no revisions in ") as found:
+        adopt.compare(here.target, None)
+    assert "inv db.revision --message TEXT --from-sql FILE" in found.value.next
+
+
 def test_drift_is_named_and_the_replay_is_kept(here: Here) -> None:
     """By hand: a column, a dropped index, a grant, an enum's value. The second look replays
     nothing; unreachable is unknown.

@@ -190,3 +190,18 @@ def test_a_new_revision_has_both_directions_to_be_written(here: Here) -> None:
         here.go()
     with pytest.raises(ConfigError, match="needs a description"):
         revision_file.write_files(here.project.folder, " ", None)
+
+
+def test_the_first_revision_of_a_folder_of_its_own(here: Here, tmp_path: Path) -> None:
+    """`database.migrations` of another platform: an empty versions/ is enough to begin with."""
+    folder = tmp_path / "platform" / "migrations"
+    (folder / "versions").mkdir(parents=True)
+    legacy = tmp_path / "schema.sql"
+    legacy.write_text("CREATE TABLE projects (title text);")
+    made, beside = revision_file.write_files(folder, "Projects", legacy)
+    assert made.name == "0001_projects.py" and beside.read_bytes() == legacy.read_bytes()
+    assert {each.name for each in folder.iterdir()} == {"env.py", "script.py.mako", "versions"}
+    (folder / "env.py").write_text("# the platform's own")
+    (second,) = revision_file.write_files(folder, "Add tags")
+    assert second.name == "0002_add_tags.py"
+    assert (folder / "env.py").read_text() == "# the platform's own"

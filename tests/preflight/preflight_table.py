@@ -504,6 +504,12 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
         {"terraform": replace(TERRAFORM, defaults={"backend_image_tag": "registry/web:1"})},
         "backend_image_tag gets a tag, but its default is registry/web:1",
     ),
+    (
+        "terraform",
+        "warn",
+        {"terraform": replace(TERRAFORM, defaults={"backend_image_tag": "nginx:latest"})},
+        "backend_image_tag gets a tag, but its default is nginx:latest",
+    ),
     ("state-lock", "ok", {}, "rollout is ecs"),
     ("state-lock", "ok", {"state_locks": ()}, "is not locked"),
     (

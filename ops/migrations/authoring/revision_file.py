@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import shlex
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ from ops.postgres.access import translate_errors
 if TYPE_CHECKING:
     from ops.migrator.revisions.scripts import Scripts
 
+_OWN_FOLDER = Path(__file__).parents[3] / "alembic"
+_SCAFFOLD = ("env.py", "script.py.mako")
 _CONSTANTS = '\nSQL = Path(__file__).with_suffix(".sql")\n'
 _IN_TRANSACTION = """context = op.get_context()
     if context.as_sql:
@@ -45,6 +48,22 @@ _IN_AUTOCOMMIT = """context = op.get_context()
 _ALONE_ADVICE = 'write it by hand: inv db.revision "…", with op.get_context().autocommit_block()'
 
 
+def _complete(folder: Path) -> None:
+    """Copy env.py and the template of revisions into a folder that has none, as a new one.
+
+    Raises ConfigError if they cannot be written.
+    """
+    for name in _SCAFFOLD:
+        file = folder / name
+        if file.exists():
+            continue
+        try:
+            shutil.copyfile(_OWN_FOLDER / name, file)
+        except OSError as error:
+            how = f"create it, as `alembic init` would: {file}"
+            raise ConfigError(f"{folder} has no {name}", str(error), how) from None
+
+
 def write_files(
     folder: Path,
     message: str,
@@ -60,6 +79,7 @@ def write_files(
     """
     require_message(message)
     body = _read(legacy) if legacy else None
+    _complete(folder)
     from ops.migrator.revisions.scripts import Scripts
 
     with translate_errors(TargetDatabase(str(folder), {})):

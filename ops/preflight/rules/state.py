@@ -63,7 +63,7 @@ def _wrong_kind(
             found.defaults.get(variable, ""),
             environment.services[service].image_variable_kind,
         )
-        is_uri = "/" in default
+        is_uri = not set("/:@").isdisjoint(default)  # no tag has one of these; nginx:latest does
         if default and is_uri != (kind == "uri"):
             key = f"environments.{facts.environment}.services.{service}.image_variable_kind"
             return warn(
