@@ -230,6 +230,6 @@ def _no_bucket(bucket: str) -> dict[str, OpsError]:
         "NoSuchBucket": Refused(
             f"bucket {bucket}",
             "there is no such bucket in this account",
-            "correct state.bucket in invoke.yaml",
+            "correct it in invoke.yaml: state.bucket, or database.task.bundle",
         )
     }

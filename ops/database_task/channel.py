@@ -34,6 +34,8 @@ class RunChannel:
     run: str
     key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     number: int = 0  # of the next request or reply
+    # the objects to delete at the end; a task that was started elsewhere may have all
+    names: set[str] = field(default_factory=lambda: {"loader", "request", "reply"})
 
     def _object(self, name: str) -> str:
         return self.place.key("runs", self.run, name)
@@ -52,7 +54,9 @@ class RunChannel:
         text = Path(loader.__file__).read_text(encoding="utf-8")
         call = f"\nmain(json.loads({json.dumps(urls)!r}), {IDLE_S!r})\n"
         content = (text + call).encode()
+        self.names = set()
         s3.put_bytes(self.cloud, self.place.bucket, self._object("loader"), content)
+        self.names = {"loader", "request", "reply"}
         return self._url(self._object("loader")), hashlib.sha256(content).hexdigest()
 
     def upload_bundle(self, kind: str, bundle: Bundle) -> tuple[dict[str, str], bool]:
@@ -97,7 +101,7 @@ class RunChannel:
 
     def delete(self) -> Iterator[str]:
         """Delete the loader and the messages; yields what could not be deleted."""
-        for name in ("loader", "request", "reply"):
+        for name in sorted(self.names):
             with suppress(Unreachable):
                 try:
                     s3.delete(self.cloud, self.place.bucket, self._object(name))

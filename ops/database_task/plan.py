@@ -40,9 +40,15 @@ class TaskPlan:
         return tuple(described.get("entryPoint") or ())
 
     def parameters(self, overrides: Mapping[str, Any], mark: str, token: str) -> dict[str, Any]:
-        """RunTask's parameters beside cluster and task definition."""
+        """RunTask's parameters beside cluster and task definition.
+
+        The volumes that a service configures are those of its own task definition.
+        """
+        given = dict(self.launch.parameters)
+        if self.definition.arn != self.launch.task_definition:
+            given.pop("volumeConfigurations", None)
         return {
-            **self.launch.parameters,
+            **given,
             "overrides": overrides,
             "startedBy": mark,
             "clientToken": token,
