@@ -184,6 +184,22 @@ def test_preflight_reads_pending_revisions_by_one_task(platform: Checkout, by_ta
     assert done.returncode == 0 and "healthy  sandbox" in done.stdout
 
 
+def test_a_bundle_that_was_changed_in_s3_is_not_run(platform: Checkout, by_task: str) -> None:
+    """Its digest is part of a signed request; nothing of it is unpacked."""
+    assert platform.inv("-f", by_task, "db.ping").returncode == 0
+    s3, bucket = cloud(platform).client("s3"), "dev-davidshaevel-terraform-state"
+    objects = s3.list_objects_v2(Bucket=bucket, Prefix="ops/tasks/bundles/code-")["Contents"]
+    for each in objects:
+        s3.put_object(Bucket=bucket, Key=each["Key"], Body=b"not ours")
+    try:
+        done = platform.inv("-f", by_task, "db.upgrade")
+        assert done.returncode == 1 and "has the digest" in done.stderr, done.stderr
+        assert "see who can write to s3://" in done.stderr
+    finally:
+        for each in objects:
+            s3.delete_object(Bucket=bucket, Key=each["Key"])
+
+
 def test_images_that_can_not_are_named(platform: Checkout, by_task: str, tmp_path: Path) -> None:
     """No such Python, an entryPoint that runs something else, an unknown service, no variable."""
     ecs = cloud(platform).client("ecs")
