@@ -190,7 +190,7 @@ def refusal(what: str, error: Any, aws: str) -> AwsRefused:
         if quota
         else "correct what AWS names, and run it again"
     )
-    why = f"AWS refused it, and nothing was changed ({name}: {message})"
+    why = f"AWS refused it, so it changed nothing ({name}: {message})"
     return AwsRefused(what, why, f"{first}; the same call by hand: {by_hand(what, aws)}")
 
 

@@ -82,7 +82,7 @@ def test_a_rejected_change_is_refused_whatever_its_code(
             CHANGES[name](cloud)
         error = raised.value
         assert error.untouched and error.exit_code == 3
-        assert "nothing was changed" in error.why and "not with these values" in error.why
+        assert "it changed nothing" in error.why and "not with these values" in error.why
         assert ("quota" in error.next) is ("Limit" in code or "Quota" in code)
 
 
