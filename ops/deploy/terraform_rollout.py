@@ -191,7 +191,9 @@ class TerraformRollout:
                 "commit them, or take them back",
             )
         terraform_apply.check_understood(planned, self.workspace.tf.program)
-        target = self.target(image)
+        own = str(self.context.service.image_variable)
+        running = tuple(each for name, each in planned.saved.images.items() if name != own)
+        target = replace(self.target(image), running=running)
         beyond = out_of_scope(planned.changes, target)
         for change, why in beyond:
             ui.progress(f"beyond this {self.context.kind}: {change.address}: {why}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
+from ops.core.text import format_count
 from ops.terraform.facts import Diagnostic, StateLock, product_name
 from ops.terraform.output import diagnostics, failure_line, lock_from_error, plain_text
 
@@ -72,6 +73,7 @@ class LockHeld(Refused):
 _LOST_RACE = re.compile(
     r"PreconditionFailed|ConditionalRequestConflict|ConditionalCheckFailed(Exception)?"
 )
+_MAX_NAMED, _SHORT = 2, 160  # of the errors after the first: how many, and characters of each
 _Translator = Callable[[str, Diagnostic, TerraformLocation], OpsError]
 
 
@@ -91,9 +93,16 @@ def translate_error(what: str, output: str, location: TerraformLocation) -> OpsE
             if isinstance(error, TerraformError):
                 error.output = text
             return error
-    return TerraformError(
-        what, one_line(errors[0][0].text), f"see all of it: {location.command} plan", text
-    )
+    first, *others = [each for each, _ in errors]
+    why = "; ".join([one_line(first.text), *_others(others)])
+    return TerraformError(what, why, f"see all of it: {location.command} plan", text)
+
+
+def _others(errors: Sequence[Diagnostic]) -> list[str]:
+    """The errors after the first, shortened; an apply has one for each resource that failed."""
+    named = [one_line(each.text, limit=_SHORT) for each in errors[:_MAX_NAMED]]
+    more = len(errors) - len(named)
+    return [*named, *([f"and {format_count(more, 'more error')}"] if more else [])]
 
 
 def _without_diagnostic(output: str) -> tuple[Diagnostic, str]:

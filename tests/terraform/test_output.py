@@ -386,3 +386,13 @@ def test_an_error_without_a_race_is_no_held_lock() -> None:
     """Denied access to the lock's object stays an error of its own."""
     denied = line("Error acquiring the state lock", "StatusCode: 403, api error AccessDenied")
     assert not isinstance(translate_error("terraform plan", denied, WHERE), LockHeld)
+
+
+def test_every_resource_that_failed_is_counted() -> None:
+    """An apply continues after an error, so there may be one for each resource."""
+    output = "\n".join(line(f"creating IAM Role {number}", "no quota") for number in range(5))
+    error = translate_error("terraform apply", output, WHERE)
+    assert error.why.startswith("creating IAM Role 0: no quota; creating IAM Role 1: no quota; ")
+    assert error.why.endswith("; and 2 more errors")
+    alone = translate_error("terraform apply", line("creating IAM Role", "no quota"), WHERE)
+    assert alone.why == "creating IAM Role: no quota"

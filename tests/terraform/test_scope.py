@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -149,6 +150,31 @@ def test_only_this_services_new_revision_and_its_move_are_expected(
     """Everything beyond them stops the deploy, with the reason."""
     found = out_of_scope(changes(parsed(row)), TARGET)
     assert len(found) == bool(says) and all(str(says) in why for _, why in found)
+
+
+@pytest.mark.parametrize(
+    ("after", "running", "expected"),
+    [
+        (definitions(uri("def", "frontend")), (uri("def", "frontend"),), True),
+        (definitions(uri("def", "frontend")), ("def",), True),
+        (definitions(uri("def", "frontend")), ("ghi", ""), False),
+        (definitions(uri("def", "frontend")), (), False),
+        (definitions(uri("def", "frontend"), memory=512), ("def",), False),
+        (definitions(uri("def", "frontend"), SIDECAR), ("def",), False),
+    ],
+)
+def test_another_services_revision_may_follow_what_it_runs(
+    after: str, running: tuple[str, ...], expected: bool
+) -> None:
+    """With ignore_changes the state's task definitions are older than what deploys rolled out. The
+    update of another service is never part of it.
+    """
+    row = revision(
+        definitions(uri("abc", "frontend")), after, family="dev-frontend", name="frontend"
+    )
+    scope = replace(TARGET, running=running)
+    assert (out_of_scope(changes(parsed(row)), scope) == ()) is expected
+    assert len(out_of_scope(changes(parsed(row, service("frontend"))), scope)) >= 1
 
 
 def gone(address: str, *, replaced: bool = False) -> dict[str, Any]:

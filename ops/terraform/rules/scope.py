@@ -22,12 +22,16 @@ _REMOVALS = ("delete", "replace", "forget")
 
 @dataclass(frozen=True)
 class DeployScope:
-    """The subject of a deploy: ECS service, family, container, and the new image."""
+    """The subject of a deploy: ECS service, family, container, and the new image.
+
+    `running` are the values of the other services' image variables: the images that they run.
+    """
 
     service: str
     family: str
     container: str
     image: str
+    running: tuple[str, ...] = ()
 
 
 def out_of_scope(
@@ -52,7 +56,30 @@ def _why_out_of_scope(change: ResourceChange, scope: DeployScope) -> str:
         return _beyond_revision(change, scope)
     if change.type == SERVICE and change.name == scope.service:
         return _beyond_service(change, scope)
+    if change.routine and _follows_running(change, scope):
+        return ""
     return "it is not part of this release"
+
+
+def _follows_running(change: ResourceChange, scope: DeployScope) -> bool:
+    """Whether a new revision of another service only has the image that the service runs already.
+
+    So it is where deploys update the services (`ignore_changes`): their task definitions in the
+    state are older, and no service is updated. An update would be a change of its own.
+    """
+    only_images = not change.other_changes and set(change.forced_by) <= {*_REPLACED_BY_AN_IMAGE}
+    return (
+        bool(change.images)
+        and only_images
+        and all(
+            any(_is_value(move.after, value) for value in scope.running) for move in change.images
+        )
+    )
+
+
+def _is_value(image: str, value: str) -> bool:
+    """Whether a variable's value, a tag or an image, gives this image."""
+    return image == value or (bool(value) and image.endswith(f":{value}"))
 
 
 def _beyond_revision(change: ResourceChange, scope: DeployScope) -> str:
