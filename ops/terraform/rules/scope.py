@@ -62,7 +62,7 @@ def _why_out_of_scope(change: ResourceChange, scope: DeployScope) -> str:
 
 
 def _follows_running(change: ResourceChange, scope: DeployScope) -> bool:
-    """Whether a new revision of another service only has the image that the service runs already.
+    """Whether a new revision of another service only has the image that the service runs.
 
     So it is where deploys update the services (`ignore_changes`): their task definitions in the
     state are older, and no service is updated. An update would be a change of its own.
