@@ -114,6 +114,17 @@ def test_a_deployment_with_a_record_is_not_by_others() -> None:
     assert other_deployment(DONE, RELEASE, [ours, RELEASE], (UPDATE,), REVISION) is None
 
 
+def test_an_unwatched_deployment_of_our_own_is_no_failure() -> None:
+    """`--no-wait` records that it was started; ECS has completed it since."""
+    ours = ReleaseRecord(tag="new", verdict="started", deployment="ecs-svc/9", by="ann")
+    found = other_deployment(DONE, RELEASE, [ours, RELEASE], (UPDATE,), REVISION)
+    assert found is not None
+    reported = (
+        "started by ann with --no-wait at 2026-01-01 12:00:00 UTC, complete, but not verified"
+    )
+    assert str(found) == reported
+
+
 @pytest.fixture
 def released(platform: Checkout) -> Iterator[Checkout]:
     """The sandbox with a recorded release, and a newer image in ECR."""

@@ -7,20 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ops.aws.facts import Deployment, ServiceState, ServiceUpdate, TaskDefinition, TaskDefinitionArn
-from ops.core.findings import Unknown
+from ops.core.findings import Unknown, Verdict
 from ops.core.text import format_utc
 from ops.state.model import ReleaseRecord
 
 
 @dataclass(frozen=True)
 class OtherDeployment:
-    """A deployment that no record has. `by`: who made it, as far as AWS says."""
+    """A deployment that no record of a success has.
+
+    `by`: who made it, as far as AWS or a record says; `record`: what the records have of it.
+    """
 
     at: datetime
     by: str
+    record: str = "no record"
 
     def __str__(self) -> str:
-        return f"{self.by} at {format_utc(self.at)}, no record"
+        return f"{self.by} at {format_utc(self.at)}, {self.record}"
 
 
 def later_deployment(state: ServiceState, release: ReleaseRecord) -> Deployment | None:
@@ -47,11 +51,16 @@ def other_deployment(
 ) -> OtherDeployment | None:
     """The deployment as made by others, or None if a record has it or it reverts the release.
 
-    An older revision than the released one counts only if CloudTrail shows who set it, and that it
+    One that was started with `--no-wait` counts as well: nobody watched it, and it is complete. An
+    older revision than the released one counts only if CloudTrail shows who set it, and that it
     was not Terraform, which sets the revision that its state knows.
     """
-    if deployment.created_at is None or any(r.deployment == deployment.id for r in records):
+    own = next((each for each in records if each.deployment == deployment.id), None)
+    if deployment.created_at is None or (own and own.verdict != Verdict.STARTED.value):
         return None
+    if own:
+        by = f"started by {own.by or '?'} with --no-wait"
+        return OtherDeployment(deployment.created_at, by, "complete, but not verified")
     known = () if isinstance(updates, Unknown) else updates
     update = next((e for e in known if _names(e, deployment.task_definition)), None)
     if _is_older(deployment.task_definition, release.task_definition or "") and (
