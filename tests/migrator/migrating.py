@@ -20,7 +20,7 @@ from ops.sandbox.database import Server, purge
 from tests.factories import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = Limits(lock_timeout_s=0.3, statement_timeout_s=20, wait_s=0.0, retries=2, backoff_s=0.05)
+QUICK = Limits(lock_timeout_s=0.3, statement_timeout_s=20, wait_s=1.0, retries=2, backoff_s=0.05)
 runs = itertools.count(1)
 
 FILE = '''"""{says}"""
