@@ -126,7 +126,10 @@ def _browser_checks(settings: Settings) -> Iterator[str]:
     """Name the pages whose appearance a person should check (runbook 5, "Browser Check")."""
     environment = settings.environment
     every = [
-        endpoint for service in environment.services.values() for endpoint in service.endpoints
+        endpoint
+        for name, service in environment.services.items()
+        if not environment.is_stopped(name)
+        for endpoint in service.endpoints
     ]
     pages = [
         endpoint.path

@@ -58,6 +58,7 @@ def test_a_service_that_is_meant_to_be_down(stopped: Checkout, tmp_path: Path) -
     config.write_text(yaml.safe_dump({"environments": {"sandbox": everything}}))
     done = stopped.inv("-f", str(config), "health.all")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "browser" not in done.stdout
 
     config.write_text(yaml.safe_dump(down))
     _scale(stopped, 2)
