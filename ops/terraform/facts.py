@@ -44,6 +44,13 @@ class Diagnostic:
         texts = (str(each or "") for each in (found.get("summary"), found.get("detail"), code))
         return cls(str(found.get("severity")), *texts)
 
+    @staticmethod
+    def block(line: Mapping[str, Any]) -> str:
+        """The block that a `diagnostic` line points into, as `check "name"`; empty if unknown."""
+        found = line.get("diagnostic")
+        snippet = found.get("snippet") if isinstance(found, Mapping) else None
+        return str(snippet.get("context") or "") if isinstance(snippet, Mapping) else ""
+
 
 @dataclass(frozen=True)
 class StateLock:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -95,14 +95,27 @@ def failure_line(output: str) -> str:
 
 
 def progress_text(line: str) -> str | None:
-    """Return the message of a progress line of `plan -json` or `apply -json`; None for others."""
+    """Return the text of a progress line of `plan -json` or `apply -json`; None for others.
+
+    A warning is printed with its detail and the block that it is about: a failed `check` names
+    neither itself nor its `error_message` in its summary.
+    """
     found = _json_line(line)
     if found is None:
         return None
-    warning = found.get("type") == "diagnostic" and found.get("@level") == "warn"
-    if warning or str(found.get("type")) in _PROGRESS_TYPES:
+    if found.get("type") == "diagnostic" and found.get("@level") == "warn":
+        return _warning_text(found)
+    if str(found.get("type")) in _PROGRESS_TYPES:
         return _clean(found.get("@message"))
     return None
+
+
+def _warning_text(line: Mapping[str, Any]) -> str:
+    """Return a warning in one line: summary, detail, and its place in the configuration."""
+    warning = _redacted(Diagnostic.from_document(line))
+    block = Diagnostic.block(line)
+    place = f" (in {_clean(block)})" if block else ""
+    return f"Warning: {' '.join(warning.text.split())}{place}"
 
 
 def lock_from_error(text: str) -> StateLock | None:

@@ -373,6 +373,29 @@ def test_only_what_a_person_wants_to_see_is_told_while_it_runs() -> None:
     assert lock_from_error("nothing here") is None
 
 
+def test_a_failed_check_is_printed_with_its_name_and_message() -> None:
+    """Recorded from Terraform 1.11.4: its `@message` has neither."""
+    found = {
+        "@level": "warn",
+        "@message": "Warning: Check block assertion failed",
+        "type": "diagnostic",
+        "diagnostic": {
+            "severity": "warning",
+            "summary": "Check block assertion failed",
+            "detail": "The certificate expires\nin 1 day; password=hunter2",
+            "range": {"filename": "main.tf", "start": {"line": 9}},
+            "snippet": {"context": 'check "certificate"', "code": "    condition = var.t > 5"},
+        },
+    }
+    assert progress_text(json.dumps(found)) == (
+        "Warning: Check block assertion failed: The certificate expires in 1 day; password=*** "
+        '(in check "certificate")'
+    )
+    malformed: tuple[Any, ...] = (None, "x", [], {"snippet": "x"}, {"snippet": {"context": 3}})
+    for wrong in malformed:
+        assert str(progress_text(json.dumps({**found, "diagnostic": wrong}))).startswith("Warning:")
+
+
 @pytest.mark.parametrize("detail", RACES)
 def test_a_lock_lost_in_a_race_is_a_held_lock(detail: str) -> None:
     """Its owner released it before Terraform could read it: refused, and `--lock-wait` waits."""
