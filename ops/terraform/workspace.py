@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ops.core.config.settings import Terraform
 
 T = TypeVar("T")
+_RACE_PAUSE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,13 @@ def ensure_initialised(workspace: TerraformWorkspace) -> None:
         initialise(workspace)
 
 
-def with_lock_wait(act: Callable[[float], T], wait_s: float) -> T:
+def with_lock_wait(
+    act: Callable[[float], T], wait_s: float, pause: Callable[[float], None] = time.sleep
+) -> T:
     """Call `act(0)`, and if the state is locked, report its owner and call `act(wait_s)`.
 
-    The argument is the time that Terraform itself waits for the lock, in seconds.
+    The argument is the time that Terraform itself waits for the lock, in seconds. It does not wait
+    after a race (an owner that releases the lock before it is read), so that is repeated here.
     """
     try:
         return act(0.0)
@@ -95,7 +99,15 @@ def with_lock_wait(act: Callable[[float], T], wait_s: float) -> T:
         if wait_s <= 0:
             raise
         ui.progress(f"waiting up to {format_duration(wait_s)} for the state's lock: {held.why}")
-    return act(wait_s)
+    ends, left = time.monotonic() + wait_s, wait_s
+    while True:
+        try:
+            return act(left)
+        except LockHeld as held:
+            left = ends - time.monotonic() - _RACE_PAUSE_S
+            if held.lock is not None or left <= 0:
+                raise
+            pause(_RACE_PAUSE_S)
 
 
 def outputs(workspace: TerraformWorkspace) -> Report:

@@ -84,3 +84,25 @@ def test_a_held_lock_is_waited_for_by_terraform_itself(wait_s: float, asked: lis
     with pytest.raises(LockHeld) as held:
         workspace.with_lock_wait(act, wait_s)
     assert given == asked and held.value.exit_code == 3 and held.value.untouched
+
+
+@pytest.mark.parametrize(("wait_s", "calls"), [(0.0, 1), (40.0, 4), (0.5, 2)])
+def test_a_race_for_the_lock_is_repeated_within_the_wait(wait_s: float, calls: int) -> None:
+    """Terraform does not wait for a lock without an owner; another attempt takes it."""
+    given: list[float] = []
+    pauses: list[float] = []
+
+    def act(wait: float) -> str:
+        given.append(wait)
+        if len(given) < 4:
+            raise LockHeld("terraform plan", None)
+        return "planned"
+
+    if calls == 4:
+        assert workspace.with_lock_wait(act, wait_s, pauses.append) == "planned"
+        assert pauses == [1.0, 1.0] and given[1] == 40.0 and 38.0 < given[2] <= 39.0
+    else:
+        with pytest.raises(LockHeld, match="has released it since"):
+            workspace.with_lock_wait(act, wait_s, pauses.append)
+        assert pauses == []
+    assert len(given) == calls
