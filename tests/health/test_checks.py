@@ -252,6 +252,41 @@ def test_why_targets_are_not_healthy(
     assert (check.status, check.finding.cause if check.finding else "") == (status, cause)
 
 
+@pytest.mark.parametrize(
+    ("balancer", "confidence", "fix"),
+    [
+        (
+            ("sg-alb",),
+            "certain",
+            (
+                "aws ec2 authorize-security-group-ingress --group-id sg-1 --protocol tcp "
+                "--port 3001 --source-group sg-alb",
+                "inv tf.drift",
+            ),
+        ),
+        ((), "likely", ("inv tf.drift",)),
+    ],
+)
+def test_a_command_that_opens_a_group_names_the_load_balancers(
+    balancer: tuple[str, ...], confidence: str, fix: tuple[str, ...]
+) -> None:
+    """A target group that no load balancer uses has no group to let in: no command with a gap."""
+    found = health_targets.check(
+        health_targets.GroupFacts(
+            "backend",
+            GROUP,
+            "tg",
+            (target("Target.Timeout"),),
+            "/api/health",
+            ingress=(),
+            balancer=balancer,
+            security_groups=("sg-1",),
+        )
+    ).finding
+    assert found and (found.cause, found.confidence) == ("security_group_closed", confidence)
+    assert found.fix == fix
+
+
 UP, DRAINING = (Target("10.0.0.1", 3001, "healthy"),), (Target("10.0.0.2", 3001, "draining"),)
 
 

@@ -202,14 +202,13 @@ def _timeout_finding(facts: GroupFacts, port: int, evidence: tuple[Evidence, ...
             f"the security group of {facts.service} does not let the load balancer in on port "
             f"{port}"
         )
-        source = (
-            next(iter(facts.balancer), "GROUP")
-            if not isinstance(facts.balancer, Unknown)
-            else "GROUP"
-        )
+        if not isinstance(facts.balancer, tuple) or not facts.balancer:
+            return Finding(  # which group to let in is not known, nor that it is the cause
+                "security_group_closed", what, "likely", (*evidence, shown), ("inv tf.drift",)
+            )
         rule = (
             f"--group-id {facts.security_groups[0]} --protocol tcp --port {port} "
-            f"--source-group {source}"
+            f"--source-group {facts.balancer[0]}"
         )
         fix = f"{facts.aws} ec2 authorize-security-group-ingress {rule}"
         return Finding(
