@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pytest_httpserver import HTTPServer
 
 from ops.aws import ecr, elb, s3, secrets, session
 from ops.aws.cloudwatch import alarms, logs
@@ -44,6 +46,58 @@ def test_repository_image_and_token(cloud: session.AwsSession) -> None:
     token = ecr.token(cloud)
     assert token.username == "AWS" and token.password and "amazonaws.com" in token.registry
     assert token.password not in f"{token} {token!r}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "patterns", "immutable"),
+    [
+        ("IMMUTABLE", (), True),
+        ("IMMUTABLE_WITH_EXCLUSION", ("latest",), False),
+        ("IMMUTABLE_WITH_EXCLUSION", ("v*", "lat*"), False),
+        ("IMMUTABLE_WITH_EXCLUSION", ("dev-*",), True),
+        ("MUTABLE_WITH_EXCLUSION", ("latest",), True),
+        ("MUTABLE_WITH_EXCLUSION", ("v*",), False),
+        ("MUTABLE", (), False),
+        ("KIND_OF_TOMORROW", (), True),
+    ],
+)
+def test_whether_a_tag_moves_depends_on_the_exclusions(
+    httpserver: HTTPServer, cloud_at: Any, kind: str, patterns: tuple[str, ...], immutable: bool
+) -> None:
+    """As DescribeRepositories answers; wildcards name the tags for which the opposite holds."""
+    described = {
+        "repositoryName": "web",
+        "repositoryUri": "r/web",
+        "imageTagMutability": kind,
+        "imageTagMutabilityExclusionFilters": [
+            {"filterType": "WILDCARD", "filter": each} for each in patterns
+        ],
+    }
+    httpserver.expect_request("/").respond_with_json({"repositories": [described]})
+    found = ecr.repository(cloud_at(httpserver.url_for("/")), "web")
+    assert found is not None and found.is_immutable("latest") is immutable
+
+
+_AT = "Mon, 30 Nov 2026 21:00:00"
+
+
+@pytest.mark.parametrize(
+    ("header", "read"),
+    [
+        (f"{_AT} GMT", True),
+        (f"{_AT} GMT, {_AT} GMT", True),
+        (f"{_AT} -0000", True),
+        (_AT, True),
+        ("yesterday", False),
+        ("", False),
+    ],
+)
+def test_the_time_of_an_answer_has_a_time_zone(header: str, read: bool) -> None:
+    """Proxies repeat or change `Date`: the age of a lock is computed from it all the same."""
+    before = datetime.now(UTC)
+    found = s3._server_time(header)
+    assert found.tzinfo is not None
+    assert found == datetime(2026, 11, 30, 21, tzinfo=UTC) if read else found >= before
 
 
 def test_every_image_of_a_large_repository_is_listed(cloud: session.AwsSession) -> None:

@@ -118,6 +118,12 @@ ROLLOUT = EVERYTHING[2:]
     [
         ({}, EVERYTHING),
         ({"repository": Repository("r", URI, False)}, ["build", "push", *ROLLOUT, "latest"]),
+        (
+            {"repository": Repository("r", URI, True, ("latest",))},
+            ["build", "push", *ROLLOUT, "latest"],
+        ),
+        ({"repository": Repository("r", URI, True, ("dev-*",))}, EVERYTHING),
+        ({"repository": Repository("r", URI, False, ("latest",))}, EVERYTHING),
         ({"local_image": LocalImage("sha256:1", FULL, "amd64")}, EVERYTHING[1:]),
         ({"local_image": LocalImage("sha256:1", "another commit", "amd64")}, EVERYTHING),
         ({"image": IMAGE}, ROLLOUT),
@@ -175,6 +181,9 @@ ROLLOUT = EVERYTHING[2:]
     ids=[
         "nothing there",
         "tags may move",
+        "all but latest are immutable",
+        "latest is immutable with the others",
+        "only latest is immutable",
         "built",
         "built from another",
         "pushed",
