@@ -24,6 +24,7 @@ from ops.core.plan import Plan
 from ops.deploy import deploy, planned_release
 from ops.deploy import run as deploy_run
 from ops.deploy.context import DeployContext, DeployRequest, Rollback
+from ops.deploy.ecs_rollout import EcsRollout
 from ops.deploy.result import DeployResult, Ending, refusing
 from ops.deploy.rules.steps import (
     ApplyTerraformRollout,
@@ -375,3 +376,15 @@ def test_only_a_second_signal_stops_the_undo(
             work.confirm_undo("backend:7")
     else:
         work.confirm_undo("backend:7")
+
+
+@pytest.mark.parametrize("baking", [True, False])
+def test_a_rollout_that_bakes_is_not_undone(platform: Platform, baking: bool) -> None:
+    """ECS ends a bake by itself, so a timeout in it keeps the new tasks, also with `--yes`."""
+    work = release(platform)
+    work.watch_result = WatchResult(Verdict.TIMED_OUT, "900 s passed", (), "d", 900.0, 9, baking)
+    step = replace(GO_ON, last_healthy=LastHealthy("backend:7"))
+    with pytest.raises(OpsError) as raised:  # without a bake ECS is asked, and does not answer
+        EcsRollout(work).undo(step)
+    assert isinstance(raised.value, Refused) is baking
+    assert ("ECS waits for the bake time" in raised.value.why) is baking
