@@ -23,8 +23,10 @@ _LOCK_INFO = re.compile(
     r"^\s*(ID|Path|Operation|Who|Version|Created|Info):[ \t]*(.*?)[ \t]*$", re.M
 )
 _PROGRESS_TYPES = frozenset(
-    {"apply_start", "apply_progress", "apply_complete", "apply_errored", "change_summary"}
-)
+    f"{kind}_{event}"
+    for kind in ("apply", "action")  # changes of resources; invocations of Terraform 1.14's actions
+    for event in ("start", "progress", "complete", "errored")
+) | {"change_summary"}
 
 
 def _json_line(line: str) -> dict[str, Any] | None:

@@ -368,6 +368,8 @@ def test_only_what_a_person_wants_to_see_is_told_while_it_runs() -> None:
         )
         == "aws_ecs_service.a: Creation complete"
     )
+    invoked = {"type": "action_start", "@message": "Action started: action.aws_lambda_invoke.purge"}
+    assert progress_text(json.dumps(invoked)) == invoked["@message"]
     assert progress_text('{"type": "refresh_start", "@message": "refreshing"}') is None
     assert progress_text("plain text") is None
     assert lock_from_error("nothing here") is None
