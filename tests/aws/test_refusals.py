@@ -297,7 +297,9 @@ def test_a_profile_that_cannot_be_loaded(
     assert why in f"{raised.value.what} {raised.value.why}" and advice in raised.value.next
     assert "is not AWS" not in raised.value.why
     assert ("sso login" in raised.value.next) is (name == "SSO without a login")
-    assert "GetPassWarning" not in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "GetPassWarning" not in printed
+    assert not printed or printed.endswith("\n"), "the error begins a line of its own"
 
 
 @pytest.mark.parametrize(
