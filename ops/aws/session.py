@@ -264,6 +264,7 @@ def translated(
     except BotoCoreError as error:
         raise translate_error(what, error, profile, endpoint) from None
     except EOFError:
+        ui.progress()  # botocore's prompt ends without a line break
         why = "the profile asks for an MFA code, and there is no terminal to type it on"
         raise Unreachable(
             what, why, "run it on a terminal, or get session credentials first"
