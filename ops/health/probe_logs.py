@@ -13,6 +13,7 @@ from ops.aws.facts import LogGroupRef
 from ops.aws.session import AwsSession
 from ops.core.errors import ConfigError, OpsError
 from ops.core.text import format_option
+from ops.ecs.rules.log_sources import application_events
 from ops.ecs.rules.task_definition_refs import log_options
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check
@@ -52,11 +53,12 @@ def _log(inputs: SweepInputs, name: str) -> Iterable[Check]:
         edge, end
     )  # read apart, so that many old lines cannot displace the recent ones
     older, whole = read(int(begins * 1000), edge) if begins < recent_from else ((), True)
-    if recent or older:
+    events = application_events((*older, *recent))
+    if events:
         with suppress(OpsError):
             inputs.learn_secrets(name)
     found = rules.patterns(
-        (rules.LogLine(each.at / 1000, each.message) for each in (*older, *recent)), recent_from
+        (rules.LogLine(each.at / 1000, each.message) for each in events), recent_from
     )
     known = context.known.get(rules.log_key(name).identity)
     return [

@@ -6,8 +6,11 @@ import re
 
 import pytest
 
+from ops.aws.facts import LogEvent
 from ops.core.log_level import level
+from ops.ecs.rules.log_sources import application_events
 from ops.health.rules.logs import FILTER, LogLine, check, patterns
+from ops.migrator.task import loader
 
 IDS = ("3f0c1a52-7f3e-4d0b-9f7e-0c9d2a8e1b11", "9ab4e0d7-1c55-4d6e-8a33-5b2e7c0f4d22")
 
@@ -113,3 +116,25 @@ def test_a_secret_in_a_line_is_hidden() -> None:
     """Patterns are kept and shown: redacted."""
     found = patterns([LogLine(1.0, "ERROR could not connect with password=hunter2")], since=0.0)
     assert "hunter2" not in found[0].text + found[0].sample
+
+
+def test_lines_of_database_tasks_are_not_the_applications() -> None:
+    """A failed migration's result, and the rest of its stream, say nothing of the service."""
+    result = 'ops-task {"run": "1f3c", "end": {"state": "failed", "error": "x"}}'
+    events = (
+        LogEvent(1, "ecs/api/1", "ERROR of the application"),
+        LogEvent(2, "ecs/api/2", "ERROR: column does not exist"),
+        LogEvent(3, "ecs/api/2", result),
+        LogEvent(4, "", result),
+        LogEvent(5, "", "ERROR without a stream"),
+        LogEvent(6, "ecs/api/1", "ops-task error: the application's own words"),
+    )
+    assert [each.at for each in application_events(events)] == [1, 5, 6]
+
+
+def test_the_marked_line_is_the_one_that_tasks_print(capsys: pytest.CaptureFixture[str]) -> None:
+    """The mark is written in the shipped program; health's rule names it again."""
+    with pytest.raises(SystemExit):
+        loader.fail("no reply")
+    line = capsys.readouterr().out.rstrip()
+    assert line and application_events((LogEvent(1, "ecs/api/1", line),)) == ()

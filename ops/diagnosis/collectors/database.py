@@ -10,6 +10,7 @@ from typing import Any
 from ops.aws.cloudwatch import logs
 from ops.diagnosis.collectors.registry import Reader, collector
 from ops.diagnosis.rules.database.texts import LOG_PATTERN, problem_of
+from ops.ecs.rules.log_sources import application_events
 from ops.postgres import access, activity, credentials
 
 _EVENTS_MINUTES = 24 * 60  # of RDS: how far back
@@ -132,7 +133,7 @@ def _lines(reader: Reader, group: str, now: float) -> list[dict[str, Any]]:
             "task": each.stream.rpartition("/")[2],
             "message": each.message,
         }
-        for each in found
+        for each in application_events(found)
         if problem_of(each.message)
     ][-_MAX_LINES:]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.aws.facts import LogGroupRef, TaskDefinition
+from ops.aws.facts import LogEvent, LogGroupRef, TaskDefinition
 from ops.core.redaction.redact import one_line
 
 # options that name a destination; others may hold tokens
@@ -26,6 +26,7 @@ _DESTINATIONS = (
     "syslog-address",
     "awslogs-group",
 )
+_OWN_MESSAGE = "ops-task {"  # `ops.migrator.task.loader.MARK`, and the beginning of its JSON
 _TASK_STREAM = re.compile(r"(?:.*/)?(?P<container>[^/]+)/(?P<task>[0-9a-f-]{32,36})")
 
 
@@ -130,3 +131,17 @@ def stream_owner(stream: str) -> tuple[str, str]:
     """Task id and container of a stream that the awslogs driver named; else two empty strings."""
     found = _TASK_STREAM.fullmatch(stream)
     return (found["task"], found["container"]) if found else ("", "")
+
+
+def application_events(events: Sequence[LogEvent]) -> tuple[LogEvent, ...]:
+    """The events but those of database tasks, which log to the group of the service they use.
+
+    Their streams are found by the marked lines in them, such as a failed migration's result.
+    """
+    marked = [each for each in events if each.message.startswith(_OWN_MESSAGE)]
+    streams = {each.stream for each in marked if each.stream}
+    return tuple(
+        each
+        for each in events
+        if each.stream not in streams and not each.message.startswith(_OWN_MESSAGE)
+    )
