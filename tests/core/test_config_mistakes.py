@@ -120,6 +120,28 @@ ONE: list[tuple[str, str, str, str]] = [
         CORRECT,
     ),
     (
+        f"services: {{b: {{{SERVICE}}}}}\n"
+        "database: {task: {service: api, variables: {url: DATABASE_URL}}}",
+        "8:23: KEY.database.task.service",
+        "found 'api'; allowed: b",
+        CORRECT,
+    ),
+    (
+        f"services: {{b: {{{SERVICE}}}}}\n"
+        "database: {task: {service: b, variables: {password: P, url: U}}}",
+        "8:35: KEY.database.task.variables",
+        "allowed: url alone, secret alone, or password with user, host, port and name; "
+        "not password with url",
+        CORRECT,
+    ),
+    (
+        f"services: {{b: {{{SERVICE}}}}}\n"
+        "database: {task: {service: b, variables: {user: A, secret: S}}}",
+        "8:35: KEY.database.task.variables",
+        "not user with secret",
+        CORRECT,
+    ),
+    (
         f"services: {{B_: {{{SERVICE}}}}}",
         "7:16: KEY.services.B_",
         "service name 'B_'; allowed: a-z, then a-z, 0-9 and -",

@@ -51,6 +51,16 @@ class TaskVariables(Model):
         "dbname), instead of the others.",
     )
 
+    @model_validator(mode="after")
+    def _one_source(self) -> TaskVariables:
+        found = self.model_dump(exclude_none=True)
+        if len(found) > 1 and found.keys() & {"url", "secret"}:
+            raise ValueError(
+                "allowed: url alone, secret alone, or password with user, host, port and name; "
+                f"not {' with '.join(found)}"
+            )
+        return self
+
 
 class DatabaseTask(Model):
     """The one-off ECS task that reaches the database (`run: task`)."""

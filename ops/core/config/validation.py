@@ -65,7 +65,7 @@ def _contradictions(name: str, values: Any) -> Iterator[Problem]:
         return
     if values.get("cdn") == "none":
         yield from _paths_without_cdn(name, services)
-    yield from _unknown_tunnel_service(name, values.get("database"), services)
+    yield from _unknown_database_services(name, values.get("database"), services)
 
 
 def _paths_without_cdn(name: str, services: Mapping[str, Any]) -> Iterator[Problem]:
@@ -75,16 +75,17 @@ def _paths_without_cdn(name: str, services: Mapping[str, Any]) -> Iterator[Probl
             yield Problem("found paths, and `cdn` is none", "remove one of the two", keys)
 
 
-def _unknown_tunnel_service(
+def _unknown_database_services(
     name: str, database: Any, services: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    """A tunnel through a service that the environment does not have."""
-    tunnel = database.get("tunnel") if isinstance(database, Mapping) else None
-    service = tunnel.get("service") if isinstance(tunnel, Mapping) else None
-    if isinstance(service, str) and service not in services:
-        keys = ("environments", name, "database", "tunnel", "service")
-        why = f"found {shortened(repr(service))}; allowed: {', '.join(sorted(services))}"
-        yield Problem(why, keys=keys)
+    """A tunnel through, or a task of, a service that the environment does not have."""
+    for part in ("tunnel", "task"):
+        given = database.get(part) if isinstance(database, Mapping) else None
+        service = given.get("service") if isinstance(given, Mapping) else None
+        if isinstance(service, str) and service not in services:
+            keys = ("environments", name, "database", part, "service")
+            why = f"found {shortened(repr(service))}; allowed: {', '.join(sorted(services))}"
+            yield Problem(why, keys=keys)
 
 
 def _errors(name: str, values: Any) -> Iterator[Problem]:
