@@ -322,7 +322,10 @@ def baked(stage, **configuration):
     listed = {"serviceDeployments": [{"serviceDeploymentArn": "arn:sd/1", "createdAt": 1}]}
     answers = {
         "ListServiceDeployments": listed,
-        "DescribeServiceDeployments": {"serviceDeployments": [{"lifecycleStage": stage}]},
+        "DescribeServiceDeployments": {
+            "serviceDeployments": [{"lifecycleStage": stage}],
+            "failures": [],
+        },
     }
 
     def staged(operation, now):
