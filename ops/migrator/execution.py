@@ -18,7 +18,7 @@ from ops.migrator.indexes import IndexName
 from ops.migrator.model import Direction, Limits, RunIdentity
 from ops.migrator.revisions import checksums, session_state
 from ops.migrator.revisions.attempt import RevisionAttempt
-from ops.migrator.revisions.blockers import BlockerWatch
+from ops.migrator.revisions.blockers import RevisionWatch
 from ops.migrator.revisions.session_state import StartSettings
 from ops.migrator.revisions.sql_tokens import statements
 from ops.migrator.revisions.user_code import contained
@@ -40,7 +40,7 @@ class RevisionExecutor:
     say: Callable[[str], None]
     time_left: Callable[[], float]
     sleep: Callable[[float], None]
-    watch: BlockerWatch
+    watch: RevisionWatch
     attempt: RevisionAttempt | None = None
     start: StartSettings = field(init=False)
 

@@ -33,7 +33,7 @@ from ops.migrator.model import (
     TargetDatabase,
 )
 from ops.migrator.revisions import checksums, interrupts
-from ops.migrator.revisions.blockers import BlockerWatch
+from ops.migrator.revisions.blockers import RevisionWatch
 from ops.migrator.revisions.scripts import BASE, Scripts
 from ops.migrator.revisions.user_code import contained
 from ops.migrator.version_table import heads_of
@@ -110,10 +110,12 @@ class MigrationRun:
     began: float
     applied: list[Applied] = field(default_factory=list)
     executor: RevisionExecutor = field(init=False)
-    watch: BlockerWatch = field(init=False)
+    watch: RevisionWatch = field(init=False)
 
     def __post_init__(self) -> None:
-        self.watch = BlockerWatch(self.lock_connection, self.say, self.limits.lock_timeout_s)
+        self.watch = RevisionWatch(
+            self.lock_connection, self.say, self.limits.lock_timeout_s, self._time_left
+        )
         self.executor = RevisionExecutor(
             self.lock_connection,
             self.direction,

@@ -334,3 +334,13 @@ def test_time_over_is_said_and_goes_on_later(project: Project) -> None:
     with pytest.raises(MigrateError) as error:
         project.run(limits=replace(QUICK, total_s=1.0))
     assert error.value.kind == "timed_out" and project.at() == ["0001"]
+
+
+def test_many_short_statements_end_at_the_time_limit_too(project: Project) -> None:
+    """statement_timeout bounds each of them, and not their sum."""
+    statements = "\n".join(["    op.execute('SELECT pg_sleep(0.4)')"] * 40)
+    project.write("0001", f"    op.execute('CREATE TABLE a (i int)')\n{statements}")
+    with pytest.raises(MigrateError) as error:
+        project.run(limits=replace(QUICK, total_s=2.0))
+    assert error.value.kind == "timed_out" and "nothing of it remains" in error.value.why
+    assert project.ask("SELECT to_regclass('a') IS NULL") == [(True,)]

@@ -1,4 +1,4 @@
-"""Name what a waiting revision waits for, while it waits.
+"""Name what a waiting revision waits for, while it waits, and cancel it when the time is up.
 
 After a lock timeout the server no longer knows it. A prepared transaction is in no
 pg_stat_activity: pg_blocking_pids gives 0 for it, and all of this database are named.
@@ -73,16 +73,18 @@ def _prepared(opened: psycopg.Connection[Any]) -> Iterator[Blocker]:
 
 
 @dataclass
-class BlockerWatch:
-    """Polls, in a thread, what the current revision waits for.
+class RevisionWatch:
+    """Polls, in a thread, what the current revision waits for, and whether time is left.
 
-    `pid`: the server process of the revision, None between two of them. `last`: what it waited for
-    most recently.
+    `statement_timeout` limits one statement only: beyond the run's time limit, each statement of
+    the revision is cancelled. `pid`: the server process of the revision, None between two of them.
+    `last`: what it waited for most recently.
     """
 
     opened: psycopg.Connection[Any]
     say: Callable[[str], None]
     lock_timeout_s: float
+    time_left: Callable[[], float]
     pid: int | None = None
     last: tuple[Blocker, ...] = ()
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -113,6 +115,8 @@ class BlockerWatch:
             if pid is None:
                 continue
             try:
+                if self.time_left() <= 0:
+                    self.opened.execute("SELECT pg_cancel_backend(%s)", (pid,))
                 found = read_blockers(self.opened, pid)
             except psycopg.Error:  # the run itself notices a lost connection
                 return
