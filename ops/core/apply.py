@@ -24,6 +24,16 @@ _VERB_WIDTH = 10
 S = TypeVar("S", bound=Step)
 
 
+@dataclass(frozen=True)
+class StepProblem:
+    """What a step did and found wrong, where nothing is to be undone.
+
+    The plan goes on; its caller decides the verdict.
+    """
+
+    text: str
+
+
 class StepHandlers:
     """The handlers of a plan's steps, by step class.
 
@@ -36,24 +46,24 @@ class StepHandlers:
 
     def __init__(self) -> None:
         self._by_class: dict[
-            type[Step], tuple[Callable[[Any], str | None], Callable[[Any], None]]
+            type[Step], tuple[Callable[[Any], str | StepProblem | None], Callable[[Any], None]]
         ] = {}
 
     def add(
         self,
         kind: type[S],
-        do: Callable[[S], str | None],
+        do: Callable[[S], str | StepProblem | None],
         undo: Callable[[S], None] | None = None,
     ) -> None:
         """Handle steps of class `kind`.
 
         `do` runs the step, and raises to stop the plan. It may return what it did, to be printed
-        in place of the step's own sentence. `undo` undoes it; it is called for a step
-        that had begun, whether or not it had ended, if `step.undo` names an undo.
+        in place of the step's own sentence, or a StepProblem. `undo` undoes it; it is called for a
+        step that had begun, whether or not it had ended, if `step.undo` names an undo.
         """
         self._by_class[kind] = (do, undo or _refuse_undo)
 
-    def do(self, step: Step) -> str | None:
+    def do(self, step: Step) -> str | StepProblem | None:
         return self._by_class[type(step)][0](step)
 
     def undo(self, step: Step) -> None:
@@ -137,7 +147,9 @@ def _carry_out(step: Step, handlers: StepHandlers, journal: Journal) -> None:
         journal.says(_step_line("✗", step, _reason(error), entry.took_s))
         raise
     entry.took_s = journal.clock() - began
-    journal.says(_step_line("✓", step, done or str(step), entry.took_s))
+    entry.failed = isinstance(done, StepProblem)
+    sign, text = ("✗", done.text) if isinstance(done, StepProblem) else ("✓", done)
+    journal.says(_step_line(sign, step, text or str(step), entry.took_s))
 
 
 def _step_line(sign: str, step: Step, text: str, took_s: float) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from ops.aws import ecr
 from ops.aws.facts import ServiceState
 from ops.core import ui
-from ops.core.apply import StepHandlers
+from ops.core.apply import StepHandlers, StepProblem
 from ops.core.errors import OpsError, Unreachable
 from ops.core.findings import Evidence, Finding, Unknown, Verdict
 from ops.core.invocation import invocation
@@ -139,17 +139,23 @@ class _ReleaseSteps:
             raise RolloutFailed(result.verdict, result.why)
         return f"every task of {step.service} is new and healthy"
 
-    def invalidate(self, step: InvalidatePages) -> str:
+    def invalidate(self, step: InvalidatePages) -> str | StepProblem:
         """Invalidate the cache; a failure causes no undo, and decides the verdict at the end."""
         context = self.context
         context.invalidation_error = invalidate.invalidate(
             context, step.distribution, step.paths, context.deployment or step.running
         )
         found = context.invalidation_error
-        return found.what if found else f"{', '.join(step.paths)} at {step.distribution}"
+        if found:
+            return StepProblem(found.what)
+        return f"{', '.join(step.paths)} at {step.distribution}"
 
-    def verify(self, step: VerifyRelease) -> str:
-        """Verify the running images and the endpoints; raise RolloutFailed if unhealthy."""
+    def verify(self, step: VerifyRelease) -> str | StepProblem:
+        """Verify the running images and the endpoints.
+
+        Raises RolloutFailed if the rollout broke them. Endpoints that were unhealthy before, and
+        what could not be verified, are a problem without an undo.
+        """
         context = self.context
         checked = verify.verify_images(
             context.platform, step.service, step.digest or context.digest
@@ -179,7 +185,9 @@ class _ReleaseSteps:
             context.findings.append(context.unreached)
         if invalidate.cache_is_current(context):
             self._verify_edge(step.service)
-        return self._verified()
+        unhealthy = any(not answer.healthy for answer in pages.answers)
+        text = self._verified()
+        return StepProblem(text) if unhealthy or context.verification_problem else text
 
     def _verified(self) -> str:
         """What was verified, in one line."""

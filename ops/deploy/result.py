@@ -83,12 +83,10 @@ class DeployResult:
 
     def _serving(self) -> str:
         """What serves after a rollback that succeeded."""
-        result = self.context.rollback_result
-        if result is None or result.verdict is not Verdict.SUCCEEDED:
+        sent, result = self.context.rollback, self.context.rollback_result
+        if sent is None or result is None or result.verdict is not Verdict.SUCCEEDED:
             return ""
-        before = self.context.facts.revision
-        label = f"{before.label} " if isinstance(before, TaskDefinition) else ""
-        return f" · {label}serves again, as deployment {result.deployment}"
+        return f" · {sent.to} serves again, as deployment {sent.deployment}"
 
     def _changes(self) -> list[str]:
         """The image and the revision before and after, in one line."""

@@ -14,7 +14,8 @@ from ops.aws.facts import TaskDefinitionArn
 from ops.core import ui
 from ops.core.apply import StepHandlers
 from ops.core.errors import OpsError
-from ops.core.findings import Evidence, Finding, Verdict
+from ops.core.findings import Evidence, Finding, Unknown, Verdict
+from ops.core.parallel import try_call
 from ops.core.text import format_error
 from ops.deploy.context import DeployContext, Rollback
 from ops.deploy.ecs_rollout import (
@@ -63,14 +64,14 @@ class TerraformRollback:
         refuse_if_superseded(context, back, step.image)
         self.rollout.start_rollback()
         planned = self.plan_rollback(image)
-        done, deployment = self.rollback_by_terraform(planned, image) if planned else (False, None)
+        done, sent = self.rollback_by_terraform(planned, image) if planned else (False, None)
         if not done:
-            deployment = self.rollback_by_ecs(back)
-        if deployment is None:
+            sent = self.rollback_by_ecs(back)
+        if sent is None:
             ui.progress("  nothing to roll back: the service was not changed")
             return
-        context.rollback = Rollback(image if done else TaskDefinitionArn(back).label, deployment)
-        watch_rollback(context, deployment)
+        context.rollback = sent
+        watch_rollback(context, sent.deployment)
 
     def image_of(self, back: str) -> str:
         """The image of the last healthy revision.
@@ -87,16 +88,26 @@ class TerraformRollback:
             )
         return str(container["image"])
 
-    def rollback_by_terraform(self, planned: TerraformPlan, image: str) -> tuple[bool, str | None]:
-        """Apply the second plan; return whether that worked, and its deployment.
+    def rollback_by_terraform(
+        self, planned: TerraformPlan, image: str
+    ) -> tuple[bool, Rollback | None]:
+        """Apply the second plan; return whether that worked, and the rollback.
 
-        The deployment is None if the service was not changed.
+        The rollback is None if the service was not changed.
         """
         try:
-            return True, self.rollout.apply_and_update(planned, image)
+            deployment = self.rollout.apply_and_update(planned, image)
+            return True, Rollback(self.running_label(image), deployment) if deployment else None
         except OpsError as error:
             ui.progress(f"  no rollback by Terraform: {format_error(error)}")
             return False, None
+
+    def running_label(self, image: str) -> str:
+        """The revision that the service is set to by now; `image` if it cannot be read."""
+        state = try_call(self.rollout.state)
+        return (
+            image if isinstance(state, Unknown) else TaskDefinitionArn(state.task_definition).label
+        )
 
     def plan_rollback(self, image: str) -> TerraformPlan | None:
         """A second plan for this service alone with the previous image, or None.
@@ -129,7 +140,7 @@ class TerraformRollback:
         ui.progress(f"  not applied, since it also changes {', '.join(beyond) or back.warnings[0]}")
         return None
 
-    def rollback_by_ecs(self, back: str) -> str | None:
+    def rollback_by_ecs(self, back: str) -> Rollback | None:
         """UpdateService to the last healthy revision, registered again if it is INACTIVE.
 
         None if the service was never changed.
@@ -137,13 +148,12 @@ class TerraformRollback:
         context, label = self.rollout.context, TaskDefinitionArn(back).label
         to = usable_revision(context, back)
         deployment = rollback_deployment(context, to)
-        if deployment:
-            ui.progress(
-                f"  rolling back by UpdateService to {TaskDefinitionArn(to).label}, with the "
-                f"content of {label}"
-            )
-            self.report_difference(to)
-        return deployment
+        if deployment is None:
+            return None
+        sent = Rollback(TaskDefinitionArn(to).label, deployment)
+        ui.progress(f"  rolling back by UpdateService to {sent.to}, with the content of {label}")
+        self.report_difference(to)
+        return sent
 
     def report_difference(self, to: str) -> None:
         """Report that Terraform did not make the running revision.

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from ops.core.apply import Journal, StepHandlers, apply
+from ops.core.apply import Journal, StepHandlers, StepProblem, apply
 from ops.core.errors import Interrupted, OpsError, Refused
 from ops.core.plan import Plan, Step
 
@@ -99,6 +99,22 @@ def test_any_failure_undoes_newest_first(failure: BaseException) -> None:
     assert error is failure
     assert [entry.status for entry in journal.entries] == ["undone", "done", "undone"]
     assert [entry.as_document()["failed"] for entry in journal.entries] == [False, False, True]
+
+
+def test_a_problem_that_a_step_found_is_shown_and_undoes_nothing() -> None:
+    """The plan goes on, and the line has the sign of a failure."""
+    said: list[str] = []
+    handlers = StepHandlers()
+    handlers.add(One, lambda step: StepProblem("1 of 2 healthy"))
+    handlers.add(Two, lambda step: "did two")
+    journal = Journal(said.append)
+    apply(Plan((One(), Two())), handlers, journal)
+    assert [line.split("  ")[0].split()[0] for line in said] == ["✗", "✓"]
+    assert "1 of 2 healthy" in said[0]
+    assert [(each.status, each.failed) for each in journal.entries] == [
+        ("done", True),
+        ("done", False),
+    ]
 
 
 def test_a_step_that_changed_nothing_is_not_undone() -> None:

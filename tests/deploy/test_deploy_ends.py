@@ -21,7 +21,7 @@ from ops.core.config.settings import Environment, Service, Settings
 from ops.core.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
 from ops.core.findings import Finding, Verdict
 from ops.core.plan import Plan
-from ops.deploy import deploy, planned_release
+from ops.deploy import deploy, planned_release, verify
 from ops.deploy import run as deploy_run
 from ops.deploy.context import DeployContext, DeployRequest, Rollback
 from ops.deploy.ecs_rollout import EcsRollout
@@ -33,11 +33,13 @@ from ops.deploy.rules.steps import (
     RegisterTaskDefinition,
     RestartService,
     UpdateService,
+    VerifyRelease,
     WatchDeployment,
 )
 from ops.ecs import live_display
 from ops.ecs.model import WatchResult
 from ops.health.before_after import BeforeAfter
+from ops.http.facts import Answer
 from ops.platform import Platform
 from ops.state import lock, lock_admin, records
 from tests import plain_aws
@@ -322,6 +324,34 @@ def test_a_rollback_that_was_sent_is_what_ecs_goes_on_with(
         == f"the rollback to backend:7 (ecs-svc/2) {says}: inv backend.status shows it"
     )
     assert replace(done, left_in_place=left_in_place).document["next"] == left_in_place
+
+
+def test_the_verdict_names_the_revision_that_the_rollback_went_to(platform: Platform) -> None:
+    """Not the one that ran before: that may be a rollout that failed too, and was superseded."""
+    context = release(platform)
+    context.rollback = Rollback("backend:2", "ecs-svc/2")
+    context.rollback_result = WatchResult(Verdict.SUCCEEDED, "", (), "ecs-svc/2", 1.0, 1)
+    assert REVISION.label != "backend:2"
+    first = DeployResult(context, Ending(Verdict.ROLLED_BACK), 1.0).text.splitlines()[0]
+    assert first.endswith(" · backend:2 serves again, as deployment ecs-svc/2")
+
+
+@pytest.mark.parametrize(("healthy", "sign"), [(True, "✓"), (False, "✗")])
+def test_an_unhealthy_endpoint_is_no_proof(
+    platform: Platform, healthy: bool, sign: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deploy fails without an undo: the line of the step does not look like a success."""
+    answer = Answer("/api/health", 200, "", 1.0, problem="" if healthy else "503 and not 200")
+    image = verify.ImageCheck(None, None)
+    monkeypatch.setattr(verify, "verify_images", lambda *words: image)
+    monkeypatch.setattr(verify, "verify_endpoints", lambda *words: verify.EndpointCheck((answer,)))
+    lines: list[str] = []
+    context = replace(release(platform, answers=(answer,)), journal=Journal(lines.append))
+    context.digest = "sha256:1"
+    step = VerifyRelease("backend", "sha256:1", 1)
+    done = deploy_run.run(context, Plan((GO_ON, step)), lock.myself("deploy", ""))
+    assert done.verdict is (Verdict.SUCCEEDED if healthy else Verdict.FAILED)
+    assert lines[-1 if healthy else 1].startswith(f"{sign} prove")
 
 
 def test_what_terraform_ignores_is_not_the_cause_of_a_failure(platform: Platform) -> None:

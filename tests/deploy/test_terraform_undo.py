@@ -100,7 +100,9 @@ def test_the_content_of_the_last_healthy_revision_runs_again(
     """
     rollback = rolled_out(scene)
     assert running(scene)["revision"] == 2
-    assert rollback.rollback_by_ecs(scene.old) is not None
+    sent = rollback.rollback_by_ecs(scene.old)
+    assert sent is not None and sent.to == f"{FAMILY}:3", "the copy, not the revision before"
+    assert rollback.running_label(OLD) == sent.to
     found = running(scene)
     assert found["revision"] == 3 and found["status"] == "ACTIVE"
     assert found["containerDefinitions"][0]["image"] == OLD
