@@ -17,7 +17,7 @@ from typing import Any
 
 from ops.aws import s3
 from ops.aws.session import AwsSession
-from ops.core.errors import OpsError, Unreachable
+from ops.core.errors import OpsError, Refused, Unreachable
 from ops.database_task.rules.requirements import ObjectPlace
 from ops.migrations.remote.bundle import Bundle
 
@@ -55,7 +55,11 @@ class RunChannel:
         call = f"\nmain(json.loads({json.dumps(urls)!r}), {IDLE_S!r})\n"
         content = (text + call).encode()
         self.names = set()
-        s3.put_bytes(self.cloud, self.place.bucket, self._object("loader"), content)
+        try:
+            s3.put_bytes(self.cloud, self.place.bucket, self._object("loader"), content)
+        except Refused as error:  # there is no such bucket
+            how = f"correct {self.place.setting} in invoke.yaml"
+            raise Refused(error.what, error.why, how) from None
         self.names = {"loader", "request", "reply"}
         return self._url(self._object("loader")), hashlib.sha256(content).hexdigest()
 
@@ -108,5 +112,7 @@ class RunChannel:
             with suppress(Unreachable):
                 try:
                     s3.delete(self.cloud, self.place.bucket, self._object(name))
+                except Refused:  # without the bucket nothing is left
+                    return
                 except OpsError as error:
                     yield f"{error.what}: {error.why}"

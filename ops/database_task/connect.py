@@ -15,7 +15,8 @@ from ops.core.errors import ConfigError, OpsError, Refused, error_of_kind
 from ops.core.redaction.redact import one_line, redacted
 from ops.core.text import format_size
 from ops.database_task.channel import RunChannel
-from ops.database_task.plan import TaskPlan, plan_task
+from ops.database_task.plan import TaskPlan, plan_task, require_log_group
+from ops.database_task.rules import advice, requirements
 from ops.database_task.running import RunningTask
 from ops.database_task.session import TaskSession
 from ops.migrations.remote import bundle
@@ -45,6 +46,9 @@ class DatabaseConnection:
     def open(self) -> None:
         """Start a task and connect there. Raises OpsError; the task is stopped then."""
         plan = plan_task(self.platform)
+        require_log_group(self.platform, plan)
+        for line in requirements.plain_passwords(plan.definition, plan.container, plan.variables):
+            self.progress(line)
         channel = RunChannel(self.platform.cloud, plan.place, secrets.token_hex(4))
         self.running = running = RunningTask(self.platform, plan, channel, self.progress)
         try:
@@ -73,7 +77,7 @@ class DatabaseConnection:
             raise OpsError(
                 f"the engine can't start in {plan.definition.label} ({python})",
                 one_line(reply["error"], limit=700),
-                _advice(reply["error"], plan),
+                advice.after_install_error(reply["error"], plan.place, plan.libraries),
             )
 
     def _code_bundle(self) -> Bundle:
@@ -99,6 +103,10 @@ class DatabaseConnection:
             "statement_timeout_s": READ_TIMEOUT_S,
         }
         reply = running.ask(request)
+        if error := reply.get("error"):
+            error["next"] = advice.after_connection_error(
+                error["why"], error["next"], plan.variables
+            )
         raise_error(reply)
         self.parameters = {name: value for name, value in reply["parameters"].items() if value}
         self.server_version = int(reply["server_version"])
@@ -180,16 +188,6 @@ def given_parameters(configured: Database) -> dict[str, Any]:
     if file == "system":
         return {**found, "sslrootcert": file}
     return {**found, "authority": Path(file).read_text(encoding="utf-8")} if file else found
-
-
-def _advice(error: str, plan: TaskPlan) -> str:
-    if "digest" in error:
-        return f"see who can write to {plan.place}, then run it again"
-    if "No space left" in error:
-        return "give the task more ephemeral storage, or a larger volume at /tmp"
-    if "No module named" in error and plan.libraries == "image":
-        return "set database.task.libraries: bundle, or add the package to the image"
-    return "set database.task.task_definition to another image, or database.task.libraries: image"
 
 
 def database_access(connection: DatabaseConnection) -> DatabaseAccess:

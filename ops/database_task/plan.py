@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ops.aws import ecs, ecs_tasks
+from ops.aws.cloudwatch import logs
 from ops.aws.facts import TaskDefinition, TaskLaunch
-from ops.core.errors import ConfigError, Refused
+from ops.core.errors import ConfigError, Denied, Refused
 from ops.database_task.rules import requirements
 from ops.database_task.rules.requirements import LogPlace, ObjectPlace
+from ops.ecs.rules.task_definition_refs import log_options
 from ops.platform import Platform
 
 if TYPE_CHECKING:
@@ -74,6 +77,28 @@ def object_place(settings: Settings) -> ObjectPlace:
     configured = configured_task(settings).bundle
     return requirements.object_place(
         configured, state.bucket if state else None, state.prefix if state else ""
+    )
+
+
+def require_log_group(platform: Platform, plan: TaskPlan) -> None:
+    """Raise Refused if the container's log group does not exist: ECS would not start the task.
+
+    Without logs:DescribeLogGroups, ECS decides.
+    """
+    log = plan.log
+    container = plan.definition.container(plan.container) or {}
+    if log_options(container).get("awslogs-create-group") == "true":
+        return
+    cloud = platform.cloud.in_region(log.region or platform.cloud.region)
+    try:
+        if logs.group_exists(cloud, log.group):
+            return
+    except Denied:
+        return
+    raise Refused(
+        f"log group {log.group} of {plan.definition.label} does not exist",
+        f"container {plan.container} logs to it, so ECS would not start the task",
+        f"{cloud.program} logs create-log-group --log-group-name {shlex.quote(log.group)}",
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ops.core import ui
-from ops.core.errors import Cancelled, Interrupted, OpsError, Unreachable
+from ops.core.errors import Cancelled, Denied, Interrupted, OpsError, Unreachable
 from ops.core.redaction.redact import redact_lines
 from ops.core.text import format_error
 from ops.database_task import connect, recorded
@@ -242,10 +242,11 @@ class RunWatch:
         try:
             self.running.stop(f"db.cancel of run {self.id}")
         except OpsError as error:
+            again = f"inv db.cancel --run {self.id}"
             return Unreachable(
                 f"run {self.id} was not cancelled, and continues",
-                format_error(error),
-                f"inv db.cancel --run {self.id}",
+                f"{error.what}: {error.why}",
+                f"{error.next}; then {again}" if isinstance(error, Denied) else again,
             )
         self.progress(f"task {self.running.task.id} is stopped; its revision is rolled back")
         try:

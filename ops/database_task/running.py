@@ -15,6 +15,7 @@ from ops.core.redaction.redact import one_line
 from ops.core.text import format_option
 from ops.database_task.channel import RunChannel
 from ops.database_task.plan import TaskPlan
+from ops.database_task.rules.advice import after_loader_error
 from ops.database_task.rules.requirements import loader_errors, overrides
 from ops.ecs.one_off import interrupts_deferred
 from ops.ecs.rules.run_failures import explain
@@ -139,7 +140,8 @@ class RunningTask:
         if code is not None:
             lines = self._last_lines(MARK)
         if error := next(loader_errors(lines, MARK), ""):
-            return OpsError(what, one_line(error, limit=700), _advice(error))
+            how = after_loader_error(error, self.plan.place)
+            return OpsError(what, one_line(error, limit=700), how)
         if code is None or self.task.stop_code == "TaskFailedToStart":
             return self._not_started()
         for line in lines[-_LINES:]:
@@ -185,16 +187,3 @@ class RunningTask:
                 break
             self.sleep(1.0)
         return lines
-
-
-def _advice(error: str) -> str:
-    """What to type after an error of the loader."""
-    if "CERTIFICATE_VERIFY_FAILED" in error:
-        return "install ca-certificates in the image"
-    if "urlopen error" in error or "timed out" in error:
-        return "give the task's subnets a way to S3: a gateway endpoint, or a NAT gateway"
-    if "digest" in error:
-        return "see who can write to the bucket, then run it again"
-    if "too old" in error:
-        return "set database.task.python, or database.task.task_definition to a newer image"
-    return "correct the image, or set database.task.task_definition to another one"

@@ -11,7 +11,7 @@ from ops.aws.facts import ContainerState, TaskDefinition, TaskState
 from ops.core.config.database import TaskVariables
 from ops.core.errors import ConfigError, OpsError, Refused
 from ops.database_task import run_log
-from ops.database_task.rules import requirements
+from ops.database_task.rules import advice, requirements
 from ops.database_task.rules.requirements import ObjectPlace
 
 LOG = {
@@ -101,7 +101,9 @@ def test_the_place_of_the_messages(
     configured: str | None, bucket: str | None, expected: ObjectPlace
 ) -> None:
     """`bundle` wins; without it the state's bucket is used."""
-    assert requirements.object_place(configured, bucket, "ops") == expected
+    found = requirements.object_place(configured, bucket, "ops")
+    assert found == expected
+    assert found.setting == ("database.task.bundle" if configured else "state.bucket")
     assert expected.key("runs", "1") == f"{expected.prefix}/runs/1".lstrip("/")
 
 
@@ -119,6 +121,70 @@ def test_without_a_variable_for_the_password_nothing_starts() -> None:
     with pytest.raises(ConfigError, match="no variable with the password"):
         requirements.variable_names(TaskVariables(user="DB_USER"))
     assert requirements.variable_names(TaskVariables(url="DATABASE_URL")) == {"url": "DATABASE_URL"}
+
+
+@pytest.mark.parametrize(
+    ("secrets", "environment", "variables", "warned"),
+    [
+        ([SECRET], [], VARIABLES, []),
+        ([], [{"name": "DB_PASSWORD", "value": "x"}], VARIABLES, ["DB_PASSWORD"]),
+        ([], [{"name": "URL", "value": "x"}], {"url": "URL"}, ["URL"]),
+        (
+            [SECRET],
+            [{"name": "DB_USER", "value": "x"}],
+            {**VARIABLES, "user": "DB_USER"},
+            [],
+        ),
+    ],
+)
+def test_a_password_in_plain_text_is_warned_of(
+    secrets: list[Any],
+    environment: list[Any],
+    variables: dict[str, str],
+    warned: list[str],
+) -> None:
+    """The task definition shows it to all who can describe it; a user's name is no secret."""
+    found = definition(secrets=secrets, environment=environment)
+    lines = [*requirements.plain_passwords(found, "api", variables)]
+    assert [line.split()[1] for line in lines] == warned
+    assert all("move it to the container's secrets" in line for line in lines)
+
+
+PLACE = ObjectPlace("messages", "ops/tasks")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "the loader could not be fetched from S3: HTTP Error 403: Forbidden",
+        "the reply could not be written to S3 by its presigned URL: HTTP Error 403: Forbidden",
+        "HTTPError: HTTP Error 403: Forbidden",
+    ],
+)
+def test_a_refusal_of_s3_is_a_question_of_permissions(error: str) -> None:
+    """The image is not to blame."""
+    for how in (
+        advice.after_loader_error(error, PLACE),
+        advice.after_install_error(error, PLACE, "bundle"),
+    ):
+        assert "bucket's policy" in how and "S3 endpoint" in how and "credentials" in how
+        assert "s3://messages/ops/tasks" in how and "image" not in how
+
+
+@pytest.mark.parametrize(
+    ("why", "variables", "says"),
+    [
+        ('FATAL: password authentication failed for user "a"', VARIABLES, "variables.password"),
+        ("fe_sendauth: no password supplied", {"url": "URL"}, "variables.url"),
+        ('FATAL: password authentication failed for user "a"', {"secret": "S"}, "value of S in"),
+        ("connection refused", VARIABLES, "as before"),
+    ],
+)
+def test_a_wrong_password_is_that_of_the_variable(
+    why: str, variables: dict[str, str], says: str
+) -> None:
+    """`database.secret` is not read by a task."""
+    assert says in advice.after_connection_error(why, "as before", variables)
 
 
 def test_the_overrides_fit_with_the_longest_usual_url() -> None:

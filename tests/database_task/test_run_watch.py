@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ops.aws.facts import ContainerState, TaskState
-from ops.core.errors import Cancelled, Interrupted, OpsError, Refused, Unreachable
+from ops.core.errors import Cancelled, Denied, Interrupted, OpsError, Refused, Unreachable
 from ops.database_task import recorded
 from ops.database_task.run import RunWatch
 
@@ -205,3 +205,19 @@ def test_any_other_record_is_an_error(entry: Any, kind: type[OpsError], says: st
     """A run that the audit does not know has changed nothing; a killed one says where it is."""
     with pytest.raises(kind, match=says):
         recorded.result_of("1f3c", entry, ENDED)
+
+
+def test_a_cancel_without_the_permission_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same command again would be denied again."""
+    watched, _ = watch([], [])
+    denied = Denied(
+        "task abc (ecs:StopTask)", "u may not ecs:StopTask", "have ecs:StopTask allowed"
+    )
+
+    def stop(_reason: str) -> None:
+        raise denied
+
+    monkeypatch.setattr(watched.running, "stop", stop)
+    error = watched.cancel()
+    assert error.next == "have ecs:StopTask allowed; then inv db.cancel --run 1f3c"
+    assert "may not ecs:StopTask" in error.why and "continues" in error.what

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ops.aws.facts import ContainerDefinition, TaskDefinition
@@ -49,10 +49,11 @@ class LogPlace:
 
 @dataclass(frozen=True)
 class ObjectPlace:
-    """A bucket and a prefix of keys in it."""
+    """A bucket and a prefix of keys in it; `setting` is the key of invoke.yaml that names it."""
 
     bucket: str
     prefix: str
+    setting: str = field(default="state.bucket", compare=False)
 
     def key(self, *names: str) -> str:
         return "/".join(filter(None, (self.prefix, *names)))
@@ -74,7 +75,7 @@ def object_place(configured: str | None, bucket: str | None, prefix: str) -> Obj
                 "it is not s3://BUCKET or s3://BUCKET/PREFIX",
                 "correct it in invoke.yaml",
             )
-        return ObjectPlace(name, path.strip("/"))
+        return ObjectPlace(name, path.strip("/"), "database.task.bundle")
     if not bucket:
         raise ConfigError(
             "database.run is task, and there is no bucket for its bundles and messages",
@@ -146,6 +147,20 @@ def check_variables(
             f"its variables are: {', '.join(sorted(names)) or 'none'}",
             f"correct database.task.variables.{key} in invoke.yaml",
         )
+
+
+def plain_passwords(
+    definition: TaskDefinition, name: str, variables: Mapping[str, str]
+) -> Iterator[str]:
+    """Warnings of passwords that the task definition holds itself, in plain text."""
+    described = definition.container(name) or {}
+    plain = {str(each.get("name")) for each in described.get("environment") or ()}
+    for kind in ("password", "url", "secret"):
+        if variables.get(kind) in plain:
+            yield (
+                f"warning: {variables[kind]} (database.task.variables.{kind}) is in plain text in "
+                f"the environment of {definition.label}: move it to the container's secrets"
+            )
 
 
 def variable_names(configured: TaskVariables) -> dict[str, str]:

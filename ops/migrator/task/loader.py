@@ -37,6 +37,7 @@ class TaskChannel:
 
     def __init__(self, key: str, request: str, reply: str) -> None:
         self._key, self._request, self._reply = key.encode(), request, reply
+        self.problem = ""  # why S3 did not take the last reply
 
     def wait(self, number: int, limit_s: float) -> Optional[Dict[str, Any]]:
         """The request `number`; None if it does not come in time, or can't come any more."""
@@ -69,7 +70,8 @@ class TaskChannel:
                 request.add_header("Content-Type", "application/octet-stream")
                 urllib.request.urlopen(request, timeout=_TIMEOUT_S).close()
                 return True
-            except OSError:
+            except OSError as error:
+                self.problem = str(error)
                 time.sleep(pause)
         return False
 
@@ -159,7 +161,7 @@ def main(settings: Dict[str, str], idle_s: float) -> NoReturn:
     channel = TaskChannel(os.environ.pop("OPS_TASK_KEY"), settings["request"], settings["reply"])
     here = about()
     if not channel.reply(0, here):
-        fail("the reply could not be written to S3 by its presigned URL")
+        fail("the reply could not be written to S3 by its presigned URL: " + channel.problem)
     request = channel.wait(1, idle_s)
     if request is None:
         fail("no request came from the operator's machine")
