@@ -373,18 +373,28 @@ def connect(settings: Settings) -> AwsSession:
     if not environment.overlay and not aws.endpoint:
         return _of_machine(aws.profile, environment.region, aws.read_timeout)
     if not (aws.endpoint and aws.access_key and aws.secret_key):
-        hint = (
-            environment.overlay_hint
-            or f"give environments.{settings.name} an overlay with aws.endpoint, "
-            f"aws.access_key and aws.secret_key"
-        )
-        why = (
-            "with an overlay it never uses this machine's AWS credentials, and it has no "
-            "endpoint or no keys of its own"
-        )
-        raise ConfigError(f"environment {settings.name} cannot reach its AWS", why, hint)
+        raise unreachable_local_aws(settings)
     keys = (aws.access_key, aws.secret_key)
     return of_overlay(aws.endpoint, *keys, environment.region, aws.read_timeout)
+
+
+def unreachable_local_aws(settings: Settings) -> ConfigError:
+    """The refusal of a local AWS, by an overlay or `aws.endpoint`, without endpoint or keys."""
+    environment, aws = settings.environment, settings.environment.aws
+    needed = ("endpoint", "access_key", "secret_key")
+    missing = [f"aws.{key}" for key in needed if not getattr(aws, key)]
+    local = "an overlay" if environment.overlay else "aws.endpoint"
+    change = (
+        environment.overlay_hint or f"add {' and '.join(missing)} to {environment.overlay}"
+        if environment.overlay
+        else f"give environments.{settings.name} an overlay with {' and '.join(missing)}, "
+        "or remove aws.endpoint"
+    )
+    return ConfigError(
+        f"environment {settings.name} cannot reach its AWS",
+        f"with {local} it never uses this machine's AWS credentials; not set: {', '.join(missing)}",
+        change,
+    )
 
 
 def _of_machine(profile: str | None, region: str, read_timeout: float = READ_TIMEOUT) -> AwsSession:

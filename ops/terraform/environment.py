@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ops.core.errors import ConfigError
+from ops.aws.session import unreachable_local_aws
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
@@ -76,15 +76,7 @@ def _overlay_credentials(settings: Settings) -> dict[str, str]:
     """The variables that reach a local AWS, and keep this machine's own credentials out."""
     aws = settings.environment.aws
     if not (aws.endpoint and aws.access_key and aws.secret_key):
-        why = (
-            "with an overlay it never uses this machine's AWS credentials, and it has no endpoint "
-            "or no keys of its own"
-        )
-        hint = (
-            settings.environment.overlay_hint
-            or f"give environments.{settings.name}.aws an endpoint and keys in its overlay"
-        )
-        raise ConfigError(f"environment {settings.name} cannot reach its AWS", why, hint)
+        raise unreachable_local_aws(settings)
     return {
         "AWS_ENDPOINT_URL": aws.endpoint,
         "AWS_ACCESS_KEY_ID": aws.access_key,

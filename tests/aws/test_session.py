@@ -98,9 +98,16 @@ def test_an_overlay_without_endpoint_or_keys_never_falls_back(
 
 
 def test_an_endpoint_without_overlay_needs_keys_too(machine: Path, settings: MakeSettings) -> None:
-    """An endpoint of one's own is a rehearsal as well."""
-    with pytest.raises(ConfigError):
+    """An endpoint of one's own is a rehearsal as well; the error names no overlay it lacks."""
+    with pytest.raises(ConfigError) as error:
         aws_session.connect(settings(aws={"endpoint": "http://127.0.0.1:9"}))
+    assert error.value.why == (
+        "with aws.endpoint it never uses this machine's AWS credentials; "
+        "not set: aws.access_key, aws.secret_key"
+    )
+    assert error.value.next.endswith(
+        " an overlay with aws.access_key and aws.secret_key, or remove aws.endpoint"
+    )
 
 
 def test_a_missing_profile_is_named(

@@ -142,6 +142,31 @@ ONE: list[tuple[str, str, str, str]] = [
         CORRECT,
     ),
     (
+        "services: {}\ndatabase: {run: tunnel}",
+        "8:16: KEY.database.run",
+        "found 'tunnel' without database.tunnel or bastion",
+        "add database.tunnel or bastion, or change run",
+    ),
+    (
+        "services: {}\ndatabase: {run: remote, tunnel: {instance: i-1}}",
+        "8:16: KEY.database.run",
+        "found 'remote' without bastion",
+        "add bastion, or change run",
+    ),
+    (
+        "services: {}\ndatabase: {run: task}",
+        "8:16: KEY.database.run",
+        "found 'task' without database.task",
+        "add database.task, or change run",
+    ),
+    (
+        f"services: {{b: {{{SERVICE}}}}}\n"
+        "database: {run: task, task: {service: b, variables: {url: U}}}",
+        "8:16: KEY.database.run",
+        "found 'task' without database.task.bundle or state.bucket",
+        "add database.task.bundle or state.bucket",
+    ),
+    (
         f"services: {{B_: {{{SERVICE}}}}}",
         "7:16: KEY.services.B_",
         "service name 'B_'; allowed: a-z, then a-z, 0-9 and -",
@@ -237,6 +262,30 @@ def test_a_mistake_that_another_file_hides_is_found(tmp_path: Path) -> None:
         "       invoke.yaml:10:5: environments.here.database: found 5; allowed: a mapping of keys",
         " next: did you mean host?",
     ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "database: {run: local}",
+        "database: {run: tunnel}\n    bastion: {host: b}",
+        "database: {run: task, task: {service: b, bundle: s3://b/p, variables: {url: U}}}",
+        "database: {run: task, task: {service: b, variables: {url: U}}}\n    state: {bucket: b}",
+    ],
+)
+def test_a_route_with_its_sections_is_valid(tmp_path: Path, more: str) -> None:
+    text = f"{HERE}    services: {{b: {{{SERVICE}}}}}\n    {more}\n"
+    (tmp_path / "invoke.yaml").write_text(text)
+    assert read(tmp_path).settings.environment.database
+
+
+def test_a_missing_key_belongs_to_the_file_of_its_section(tmp_path: Path) -> None:
+    """Not to the overlay, which has the environment's other values."""
+    (tmp_path / "over.yaml").write_text("poll: 1s\n")
+    text = HERE.replace("cluster:", "clutser:") + "    services: {}\n    overlay: over.yaml\n"
+    lines = refused(tmp_path, text)
+    assert "clutser" in lines[0] and lines[1] == "  why: unknown key"
+    assert lines[2].startswith("       invoke.yaml:3:3: environments.here.cluster: this required")
 
 
 def test_another_environments_overlay_may_be_missing_but_not_malformed(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ working directory, like `-f FILE`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -106,12 +106,11 @@ class Layers:
 
     def place(self, keys: Keys) -> Place:
         """Where a key stands in the strongest layer, or the nearest section around it."""
-        best, deepest = None, 0
-        for layer in self.all:
-            depth = layer.holds(keys)
-            if depth and depth >= deepest:
-                best, deepest = layer, depth
-        return best.place(keys) if best else Place("invoke.yaml")
+        return _deepest(reversed(self.all), keys)
+
+    def section(self, keys: Keys) -> Place:
+        """The nearest section around a missing key, in the weakest layer that has it."""
+        return _deepest(self.all, keys)
 
     def path(self, keys: Keys, value: str) -> str:
         """A path relative to the file that names it; absolute unless that is the project's."""
@@ -137,6 +136,12 @@ class Layers:
             else:
                 result[keys[0]] = {**result[keys[0]], keys[-1]: path}
         return result
+
+
+def _deepest(layers: Iterable[Layer], keys: Keys) -> Place:
+    """Where the key, or the nearest section around it, stands in the first such layer."""
+    best = max(layers, key=lambda layer: layer.holds(keys), default=None)
+    return best.place(keys) if best and best.holds(keys) else Place("invoke.yaml")
 
 
 def _paths(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any], str]]:

@@ -170,7 +170,11 @@ class Aws(Model):
     profile: Text | None = Field(
         None, description="Profile in ~/.aws/config; default: the credential chain."
     )
-    endpoint: Text | None = Field(None, description="Endpoint of a local AWS.")
+    endpoint: Text | None = Field(
+        None,
+        description="Endpoint of a local AWS. It needs an overlay with keys: this machine's "
+        "credentials are never sent to it.",
+    )
     access_key: Text | None = Field(
         None, description="Access key of a local AWS; only in an overlay."
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from ops.core.config.layers import Layers
 from ops.core.config.problems import (
+    Place,
     Problem,
     ProblemKind,
     kind_of,
@@ -37,6 +38,11 @@ _ALLOWED = {
     "string_too_short": "text with at least {min_length} character",
 }
 _VALUE_ERROR = "Value error, "
+_ROUTES = {  # `database.run` and the sections that it needs
+    "remote": "bastion",
+    "tunnel": "database.tunnel or bastion",
+    "task": "database.task",
+}
 
 
 def find_problems(name: str, values: Any, layers: Layers) -> list[Problem]:
@@ -53,13 +59,20 @@ def find_problems(name: str, values: Any, layers: Layers) -> list[Problem]:
             ]
     known = {(each.keys, each.why) for each in found}
     together = [*_errors(name, values), *_contradictions(name, values)]
-    return found + [
-        each.at(layers.place(each.keys)) for each in together if (each.keys, each.why) not in known
-    ]
+    new = [each for each in together if (each.keys, each.why) not in known]
+    return found + [each.at(_place(each, layers)) for each in new]
+
+
+def _place(problem: Problem, layers: Layers) -> Place:
+    """Where a key stands; a missing one belongs to the first file that has its section."""
+    if problem.kind is ProblemKind.MISSING_KEY:
+        return layers.section(problem.keys)
+    return layers.place(problem.keys)
 
 
 def _contradictions(name: str, values: Any) -> Iterator[Problem]:
-    """Keys that contradict each other."""
+    """Keys that contradict each other, or lack a section that they need."""
+    yield from _routes_without_sections(name, values)
     services = values.get("services")
     if not isinstance(services, Mapping):
         return
@@ -73,6 +86,29 @@ def _paths_without_cdn(name: str, services: Mapping[str, Any]) -> Iterator[Probl
         if isinstance(given, Mapping) and given.get("invalidate"):
             keys = ("environments", name, "services", service, "invalidate")
             yield Problem("found paths, and `cdn` is none", "remove one of the two", keys)
+
+
+def _routes_without_sections(name: str, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """A `database.run` whose way to the database is not configured."""
+    database = values.get("database")
+    if not isinstance(database, Mapping):
+        return
+    run = database.get("run")
+    keys = ("environments", name, "database", "run")
+    found = {
+        "tunnel": database.get("tunnel") or values.get("bastion"),
+        "remote": values.get("bastion"),
+        "task": database.get("task"),
+    }
+    if isinstance(run, str) and run in found and not found[run]:
+        missing = _ROUTES[run]
+        yield Problem(f"found {run!r} without {missing}", f"add {missing}, or change run", keys)
+    task = found["task"]
+    if run != "task" or not isinstance(task, Mapping) or task.get("bundle"):
+        return
+    if values.get("state") in (None, "none"):
+        missing = "database.task.bundle or state.bucket"
+        yield Problem(f"found 'task' without {missing}", f"add {missing}", keys)
 
 
 def _unknown_database_services(
