@@ -29,7 +29,7 @@ def task(digest: str | None, status: str = "RUNNING", name: str = "backend") -> 
         ((task(None),), "a", 1, Unknown),
         ((task(None), task("b")), "a", 2, "runs b, not a"),
         ((task("a"),), None, 1, Unknown),
-        ((task("a", name="log"),), "a", 1, "no container backend"),
+        ((task("a", name="log"),), "a", 1, "has no container backend, only log"),
     ],
 )
 def test_proved_wrong_or_unknown(

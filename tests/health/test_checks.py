@@ -47,6 +47,7 @@ TASK = TaskState(
     (ContainerState("app", "r:abc", "sha256:aaa", "RUNNING", None, ""),),
 )
 OTHER = replace(TASK, arn="arn/t2", containers=(replace(TASK.containers[0], digest="sha256:bbb"),))
+OF_WEB = replace(TASK, containers=(replace(TASK.containers[0], name="web"),))
 LATEST = TaskDefinition("arn:td/b:1", "ACTIVE", "amd64", {})
 RELEASE = ReleaseRecord(tag="abc", digest="sha256:aaa")
 
@@ -77,6 +78,18 @@ def test_a_steady_service_is_all_green() -> None:
         ({"state": Unknown("may not")}, "backend tasks", "unknown", "may not"),
         ({"tasks": Unknown("denied")}, "backend tasks", "unknown", "denied"),
         ({"tasks": Unknown("denied")}, "backend image", "unknown", "denied"),
+        (
+            {"tasks": (OF_WEB,), "release": None},
+            "backend image",
+            "unknown",
+            "the tasks have no container app, only web; correct services.backend.container",
+        ),
+        (
+            {"tasks": (OF_WEB,)},
+            "backend image",
+            "failed",
+            "task t1 has no container app, only web, the last release is abc",
+        ),
         (
             {"state": replace(STATE, running=1, pending=1)},
             "backend tasks",

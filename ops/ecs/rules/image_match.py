@@ -23,17 +23,21 @@ def image_mismatch(
         return "no task is running" if desired else None
     if digest is None:
         return Unknown("the digest of the deployed image is not known")
-    digests = {
-        task.id: state.digest
-        if (state := task.container(container))
-        else f"no container {container}"
-        for task in running
-    }
+    for task in running:
+        if task.container(container) is None:
+            return f"task {task.id} has {missing_container([task], container)}"
+    digests = {task.id: state.digest for task in running if (state := task.container(container))}
     for name, seen in digests.items():
         if seen not in (digest, None):
             return f"task {name} runs {seen}, not {digest}"
     blind = [name for name, seen in digests.items() if seen is None]
     return Unknown(f"ECS shows no image digest of task {blind[0]}") if blind else None
+
+
+def missing_container(tasks: Iterable[TaskState], container: str) -> str:
+    """The text for tasks without the configured container, with the containers that they have."""
+    names = sorted({each.name for task in tasks for each in task.containers})
+    return f"no container {container}, only {', '.join(names) or 'none'}"
 
 
 def service_image_mismatch(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ops.aws.facts import ServiceState, TaskDefinition, TaskDefinitionArn, TaskState, image_tag
 from ops.core.findings import Evidence, Finding, Unknown
 from ops.core.text import format_count, short_digest
-from ops.ecs.rules.image_match import image_mismatch
+from ops.ecs.rules.image_match import image_mismatch, missing_container
 from ops.health.model import Check, CheckKey, Kind
 from ops.health.rules.deployments import OtherDeployment
 from ops.state.model import ReleaseRecord
@@ -293,7 +293,12 @@ def _other_running_tag(tasks: Sequence[TaskState], container: str, but: str | No
 
 
 def _image_without_record(facts: ServiceFacts, key: CheckKey, digests: set[str | None]) -> Check:
-    if not digests or None in digests:
+    if not digests and not isinstance(facts.tasks, Unknown):
+        running = [task for task in facts.tasks if task.status == "RUNNING"]
+        missing = missing_container(running, facts.container)
+        why = f"the tasks have {missing}; correct services.{facts.name}.container"
+        return Check(key, "unknown", why, service=facts.name)
+    if None in digests:
         why = "ECS shows no image digest of a task, and no release is recorded"
         return Check(key, "unknown", why, service=facts.name)
     if len(digests) == 1:
