@@ -123,9 +123,10 @@ class _Running:
 def check_cache(platform: Platform) -> CacheCheck:
     """Read the cache headers of every configured endpoint, and compare cached pages.
 
-    Raises Refused if no site or endpoint is configured.
+    Raises ConfigError with `cdn: none`, Refused if no site or endpoint is configured.
     """
     settings = platform.settings
+    settings.refuse_none("cdn", "CDN")
     pages = list(endpoints(settings))
     if not settings.environment.site or not pages:
         raise Refused(

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 def find(platform: Platform) -> Distribution:
     """The environment's distribution.
 
-    A configured id is used without a lookup, so no permission to list is needed.
+    A configured id is used without a lookup, so no permission to list is needed. Raises
+    ConfigError with `cdn: none`.
     """
+    platform.settings.refuse_none("cdn", "CDN")
     settings = platform.settings.environment
     if settings.cdn.distribution:
         return Distribution(settings.cdn.distribution, "", "", True, (), "")

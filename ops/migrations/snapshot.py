@@ -208,6 +208,7 @@ class InstanceStart:
 
 def instance_name(settings: Settings) -> str:
     """The identifier of the environment's RDS instance. Raises ConfigError."""
+    settings.refuse_none("database", "database")
     database = settings.environment.database
     if database is None or not database.instance:
         key = f"environments.{settings.name}.database.instance"

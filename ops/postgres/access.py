@@ -148,6 +148,7 @@ def open_database(
     on the bastion may replace a forbidden forwarding. Raises ConfigError (no
     database, or no folder of revisions), and errors of the bastion or of Session Manager.
     """
+    settings.refuse_none("database", "database")
     configured = settings.environment.database
     key = f"environments.{settings.name}.database"
     if configured is None:

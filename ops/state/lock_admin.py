@@ -81,7 +81,8 @@ class LockStatus:
 
 
 def lock_status(cloud: AwsSession, settings: Settings) -> tuple[LockStatus, ...]:
-    """Every held lock of the environment."""
+    """Every held lock of the environment. Raises ConfigError with `state: none`."""
+    settings.refuse_none("state", "state bucket")
     state = settings.environment.state
     if state is None:
         raise Refused(

@@ -76,6 +76,7 @@ def connect(settings: Settings) -> TerraformProgram:
 
     Raises ConfigError if it is not configured, or a directory or file does not exist.
     """
+    settings.refuse_none("terraform", "Terraform")
     environment = settings.environment
     configured = environment.terraform
     if configured is None:

@@ -124,6 +124,11 @@ def test_none_says_that_there_is_no_such_thing(tmp_path: Path, user: Path) -> No
     assert environment.database is None and environment.site is None
     assert environment.cdn.alias is None and environment.cdn.poll == 5.0
     assert environment.model_copy(update={"branch": "x"}).absent == environment.absent
+    with pytest.raises(ConfigError) as refused:
+        found.settings.refuse_none("cdn", "CDN")
+    assert refused.value.what == "environment here has no CDN"
+    assert refused.value.why == "cdn: none, by configuration"
+    found.settings.refuse_none("health", "checks")
 
 
 def test_only_what_may_be_missing_is_none(tmp_path: Path, user: Path) -> None:

@@ -412,6 +412,15 @@ class Settings(Model):
     root: Path
     environment: Environment
 
+    def refuse_none(self, key: str, thing: str) -> None:
+        """Raise ConfigError if `key` is `none`: the environment has no such `thing`, on purpose."""
+        if key in self.environment.absent:
+            raise ConfigError(
+                f"environment {self.name} has no {thing}",
+                f"{key}: none, by configuration",
+                f"if it has one, configure environments.{self.name}.{key} in invoke.yaml",
+            )
+
     def deployed_service(self, name: str) -> Service:
         """The service with this name, if it has a repository.
 

@@ -31,8 +31,8 @@ def alarms(reader: Reader) -> Any:
 
 @collector("cdn/invalidations", "cloudfront:ListInvalidations")
 def invalidations(reader: Reader) -> Any:
-    """The distribution's newest invalidations; None without a site."""
-    if not reader.environment.site:
+    """The distribution's newest invalidations; None without a site or with `cdn: none`."""
+    if not reader.environment.site or "cdn" in reader.environment.absent:
         return None
     found = invalidate.find(reader.platform)
     answer = reader.client("cloudfront").list_invalidations(

@@ -83,7 +83,7 @@ def distribution(reader: Reader) -> Any:
     environment = reader.environment
     cdn = environment.cdn
     cached = any(each.invalidate for each in environment.services.values())
-    if not (cached or cdn.alias or cdn.comment or cdn.distribution):
+    if "cdn" in environment.absent or not (cached or cdn.alias or cdn.comment or cdn.distribution):
         return None
     client = reader.client("cloudfront")
     found = client.get_distribution(Id=invalidate.find(reader.platform).id)["Distribution"]

@@ -46,6 +46,8 @@ def cluster(name: str, status: str | None, existing: Sequence[str]) -> KeyCompar
 
 def cdn_keys(environment: Environment) -> dict[str, str]:
     """The configured keys that choose the distribution, and what it must have."""
+    if "cdn" in environment.absent:
+        return {}
     cdn = environment.cdn
     values = {
         "cdn.distribution": cdn.distribution,

@@ -96,6 +96,7 @@ class ServiceScreen:
     cdn: CdnSummary | Unknown | None
     health: StoredSweep | Unknown | None
     has_database: bool = False
+    has_state: bool = True  # False: none, by configuration
     one_offs: tuple[OneOffTask, ...] | Unknown = ()
 
     @property

@@ -57,9 +57,14 @@ def read_screen(platform: Platform, name: str, deadline_s: float = DEADLINE_S) -
     status = ServiceStatus(
         name, service.ecs_service, service.container, parts.pop("state"), parts.pop("tasks")
     )
-    has_database = platform.settings.environment.database is not None
+    environment = platform.settings.environment
     return ServiceScreen(
-        platform.settings.name, datetime.now(UTC), status, has_database=has_database, **parts
+        platform.settings.name,
+        datetime.now(UTC),
+        status,
+        has_database=environment.database is not None,
+        has_state="state" not in environment.absent,
+        **parts,
     )
 
 
@@ -169,7 +174,8 @@ class _ScreenReads:
 
     def cdn(self) -> CdnSummary | None:
         """The distribution and its newest invalidation; None for a service that is not cached."""
-        if not self.service.invalidate:
+        absent = self.platform.settings.environment.absent
+        if not self.service.invalidate or "cdn" in absent:
             return None
         found = find(self.platform)
         return CdnSummary(str(found), cloudfront.newest_invalidation(self.platform.cloud, found.id))

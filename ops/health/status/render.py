@@ -201,6 +201,8 @@ def _lock(screen: ServiceScreen) -> tuple[str, str]:
     locks = screen.locks
     if isinstance(locks, Unknown):
         return _unknown(locks)
+    if locks is None and not screen.has_state:
+        return "none, by configuration", DIM
     if locks is None:
         return "unknown: the environment names no state bucket", DIM
     if not locks:
