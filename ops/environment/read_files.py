@@ -24,10 +24,11 @@ def reads(settings: Settings) -> Iterator[WorldRead]:
         partial(_checkout, settings),
     )
     for name, service in sorted(environment.services.items()):
-        yield WorldRead(
-            {f"services.{name}.context": service.context},
-            partial(_context, settings, name, service),
-        )
+        if service.repository:  # any other is never built
+            yield WorldRead(
+                {f"services.{name}.context": service.context},
+                partial(_context, settings, name, service),
+            )
     if environment.terraform:
         keys: dict[str, Any] = {"terraform.directory": environment.terraform.directory}
         for name, service in environment.services.items():

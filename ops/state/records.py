@@ -29,6 +29,7 @@ from ops.state.model import TAGS, InvalidRecord, ReleaseRecord
 from ops.state.rules import records as rules
 
 if TYPE_CHECKING:
+    from ops.aws.facts import Image
     from ops.core.config.settings import State
 
 T = TypeVar("T")
@@ -123,13 +124,14 @@ class Releases:
     rows: tuple[rules.ReleaseRow, ...]
     exit_code: int = 0
     filtered: bool = False
+    images_read: bool = True
 
     @property
     def text(self) -> str:
         if not self.rows and self.filtered:
             return "no release matches"
         if not self.rows:
-            return "no releases: no record, and no image in ECR"
+            return f"no releases: no record{', and no image in ECR' if self.images_read else ''}"
         unknown = " · ? unknown" if any(row.current is None for row in self.rows) else ""
         lines = rules.table(self.rows, layout.width_of(sys.stdout))
         text = "\n".join((*lines, f"● runs now{unknown}"))
@@ -153,6 +155,7 @@ def releases(
 ) -> Releases:
     """The newest records, combined with ECR and ECS; a filter searches more of them.
 
+    The images of a service without a repository are not read: whether ECR has one is unknown.
     Raises OpsError only if none of them could be read.
     """
     environment, configured = platform.settings.environment, platform.settings.service(service)
@@ -160,7 +163,7 @@ def releases(
         ui.progress(f"release records of this checkout are not sent yet, and not listed: {why}")
     with Reads() as reads:
         read_keys = reads.submit(keys, platform, service, _MAX_RECORDS)
-        read_images = reads.submit(ecr.images, platform.cloud, configured.repository or "")
+        read_images = reads.submit(_images, platform, configured.repository)
         read_tasks = reads.submit(
             ecs.tasks, platform.cloud, environment.cluster, configured.ecs_service
         )
@@ -182,7 +185,13 @@ def releases(
     complete = not listed and len(records) < _MAX_RECORDS
     rows = rules.rows(records, images, running, complete=complete, known=known)
     _store_tags(platform, service, rows)
-    return Releases(only.apply(rows), filtered=only != rules.EVERY_RELEASE)
+    filtered = only != rules.EVERY_RELEASE
+    return Releases(only.apply(rows), filtered=filtered, images_read=images is not None)
+
+
+def _images(platform: Platform, repository: str | None) -> tuple[Image, ...] | None:
+    """The images of a service's repository; None for a service without one."""
+    return ecr.images(platform.cloud, repository) if repository else None
 
 
 def _known_or_none(name: str, fact: T | Unknown) -> T | None:
@@ -277,7 +286,8 @@ def fetch(platform: Platform, keys: tuple[str, ...]) -> tuple[ReleaseRecord, ...
     Unreadable ones are reported and left out.
     """
     state = platform.settings.environment.state
-    assert state is not None  # there are no keys otherwise
+    if state is None:  # then there are no keys
+        return ()
     found = gather(**{key: partial(_read_record, platform, state, key) for key in keys})
     for key, stored in found.items():
         if isinstance(stored, Unknown):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.core.errors import Refused
+from ops.core.errors import ConfigError, Refused
 from ops.core.findings import Unknown
 from ops.deploy.rollback.listed import ReleaseList
 from ops.deploy.rules.rollback_target import RollbackTarget
@@ -42,6 +42,13 @@ TARGET = RollbackTarget("abc1234", "sha256:1", "dev-backend:7")
             "no longer in ECR",
         ),
         (
+            ConfigError("backend is watched here, not built or deployed", "no repository"),
+            "inv backend.rollback is refused: backend is watched here, not built or deployed: "
+            "no repository",
+            None,
+            "no repository",
+        ),
+        (
             Unknown("AccessDenied"),
             "inv backend.rollback: unknown: AccessDenied",
             None,
@@ -56,7 +63,10 @@ TARGET = RollbackTarget("abc1234", "sha256:1", "dev-backend:7")
     ],
 )
 def test_where_a_rollback_goes(
-    target: RollbackTarget | Refused | Unknown, line: str, to: str | None, why: str | None
+    target: RollbackTarget | Refused | ConfigError | Unknown,
+    line: str,
+    to: str | None,
+    why: str | None,
 ) -> None:
     listed = ReleaseList("backend", Releases((ROW,)), target)
     assert listed.text.splitlines()[-1] == line

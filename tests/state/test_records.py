@@ -115,6 +115,34 @@ def test_a_record_is_written_and_nothing_stays_here(platform: Platform) -> None:
     assert tags(platform) == ["a"] and pending(platform) == []
 
 
+def test_an_environment_without_a_bucket_has_no_records(platform: Platform) -> None:
+    """Nothing is read, and that is no error."""
+    environment = platform.settings.environment.model_copy(update={"state": None})
+    settings = platform.settings.model_copy(update={"environment": environment})
+    without = Platform(settings, platform.cloud)
+    assert records.read(without, "backend") == () == records.keys(without, "backend", 5)
+    assert records.last_success(without, "backend") is None
+
+
+@pytest.mark.parametrize(("repository", "text"), [("r", ", and no image in ECR"), (None, "")])
+def test_the_images_of_a_service_without_a_repository_are_not_read(
+    platform: Platform, repository: str | None, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether ECR has an image of it is unknown, never false."""
+    comes_up(platform)
+    monkeypatch.setattr("ops.aws.ecr.images", lambda *_: ())
+    environment = platform.settings.environment
+    service = environment.services["backend"].model_copy(update={"repository": repository})
+    settings = platform.settings.model_copy(
+        update={"environment": environment.model_copy(update={"services": {"backend": service}})}
+    )
+    found = Platform(settings, platform.cloud)
+    assert records.releases(found, "backend").text == f"no releases: no record{text}"
+    records.store(found, record("a"))
+    (row,) = records.releases(found, "backend").rows
+    assert row.in_ecr is (False if repository else None)
+
+
 def test_what_could_not_be_written_is_sent_by_the_next_deploy(
     platform: Platform, capsys: pytest.CaptureFixture[str]
 ) -> None:

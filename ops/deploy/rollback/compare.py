@@ -115,6 +115,8 @@ def _release(
         image = None
     if image is None:
         why = "no release, and no image in ECR, has that name"
+        if not repository:
+            why = f"no release has that name, and {service} has no repository"
         raise ConfigError(f"--diff {name or repr(name)}", why, f"inv {service}.releases")
     return ReleaseRecord(service=service, tag=name, digest=image.digest)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.core import ui
-from ops.core.errors import OpsError, Refused
+from ops.core.errors import ConfigError, OpsError, Refused
 from ops.core.findings import Unknown
 from ops.core.text import format_error
 from ops.deploy.rollback.read_target import default_target
@@ -21,12 +21,13 @@ from ops.state.rules.records import ReleaseFilter
 class ReleaseList:
     """The releases of a service, and the target of a rollback without --to.
 
-    `target` is the Refused of a rollback that has none, Unknown if it could not be read.
+    `target` is the Refused of a rollback that has none, the ConfigError of a service without a
+    repository, Unknown if it could not be read.
     """
 
     service: str
     releases: Releases
-    target: RollbackTarget | Refused | Unknown
+    target: RollbackTarget | Refused | ConfigError | Unknown
     exit_code: int = 0
 
     @property
@@ -40,7 +41,7 @@ class ReleaseList:
         rollback = f"inv {self.service}.rollback"
         if isinstance(self.target, Unknown):
             return f"{rollback}: unknown: {self.target.why}"
-        if isinstance(self.target, Refused):
+        if isinstance(self.target, Refused | ConfigError):
             return f"{rollback} is refused: {self.target.what}: {self.target.why}"
         if self.target.unfinished:
             return f"{rollback} completes the rollback to {self.target.tag}"
@@ -63,7 +64,11 @@ def releases(platform: Platform, service: str, only: ReleaseFilter) -> ReleaseLi
     return ReleaseList(service, listed, _target(platform, service))
 
 
-def _target(platform: Platform, service: str) -> RollbackTarget | Refused | Unknown:
+def _target(platform: Platform, service: str) -> RollbackTarget | Refused | ConfigError | Unknown:
+    try:
+        platform.settings.deployed_service(service)
+    except ConfigError as watched:
+        return watched
     try:
         return default_target(platform, service)
     except Refused as refused:

@@ -36,7 +36,7 @@ class ReleaseRow:
     `at`: when it was deployed, pushed to ECR, or its first task started (`dated`; ISO 8601,
     UTC).
 
-    `in_ecr`: None if ECR could not be read, or if nothing was pushed (`digest` is empty).
+    `in_ecr`: None if ECR was not read, or if nothing was pushed (`digest` is empty).
     `current`: tasks of the service run it now; None if they could not be read. `recorded`: None if
     records could not be read; then `commit`, `by` and `verdict` are None, too. `kind`: deploy,
     restart or rollback; None without a record, or if the record does not state it.
