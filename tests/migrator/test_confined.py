@@ -247,6 +247,20 @@ def test_odd_code_is_read(offline: Project, case: str) -> None:
     assert [("SELECT 7;" in sql, problem) for sql, problem in printed(offline)] == [(True, None)]
 
 
+def test_what_is_printed_while_sql_is_read_is_discarded(
+    offline: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It would look like a migration that runs."""
+    offline.write(
+        "0001",
+        "    import os, sys\n    os.write(1, b'one')\n    os.write(2, b'two')\n"
+        "    print('three', file=sys.__stdout__, flush=True)\n    op.execute('SELECT 7')",
+    )
+    [(sql, problem)] = printed(offline)
+    assert "SELECT 7;" in sql and problem is None
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("code", ["os.closerange(3, 4096)", "os.close(1); os.close(2)"])
 def test_closed_descriptors_are_no_crash_of_ours(offline: Project, code: str) -> None:
     """The answer, or a reason; the next revision is read."""

@@ -119,6 +119,25 @@ def filtered(hide: Hide | None) -> Iterator[None]:
         close()
 
 
+@contextmanager
+def discarded() -> Iterator[None]:
+    """Discard output meanwhile, as a filter can only change it."""
+    flush()
+    saved = {number: _above(number) for number in (1, 2)}
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in saved:
+        os.dup2(nowhere, number)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        flush()
+        for number, before in saved.items():
+            with suppress(OSError):
+                os.dup2(before, number)
+                os.close(before)
+
+
 def close() -> None:
     """End the redirection, if there is one."""
     global _current

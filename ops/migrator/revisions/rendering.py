@@ -14,7 +14,7 @@ from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 
 from ops.migrator.model import MigrateError
-from ops.migrator.revisions import session_state, user_code
+from ops.migrator.revisions import output, session_state, user_code
 from ops.migrator.revisions.user_code import UserCodeError, contained, describe, location
 
 Send = Callable[[Any], None]
@@ -31,7 +31,8 @@ def render(
 ) -> None:
     """Send ("text", SQL) of each step, ("problem", reason), or ("error", its fields).
 
-    A problem ends the SQL of its step, and the steps after it are not run.
+    A problem ends the SQL of its step, and the steps after it are not run. What the revisions print
+    is discarded: it would look like a migration that runs.
     """
     buffer, ends = io.StringIO(), [0]
 
@@ -51,7 +52,7 @@ def render(
     folder = Path(directory.dir)
     try:
         try:
-            with contained(), environment:
+            with contained(), output.discarded(), environment:
                 directory.run_env()
         except UserCodeError as error:
             at = steps[len(ends) - 1].revision.revision if len(ends) <= len(steps) else ""
