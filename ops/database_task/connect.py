@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.core import ui
-from ops.core.errors import ConfigError, OpsError, Refused, error_of_kind
+from ops.core.errors import ConfigError, OpsError, Refused, Unreachable, error_of_kind
 from ops.core.redaction.redact import one_line, redacted
 from ops.core.text import format_size
 from ops.database_task.channel import RunChannel
@@ -21,6 +21,7 @@ from ops.database_task.running import RunningTask
 from ops.database_task.session import TaskSession
 from ops.migrations.remote import bundle
 from ops.migrations.remote.bundle import Bundle, RemotePython
+from ops.migrations.target import explain_stopped
 from ops.platform import Platform
 from ops.postgres import access, facts
 from ops.postgres.access import READ_TIMEOUT_S, DatabaseAccess
@@ -107,7 +108,12 @@ class DatabaseConnection:
             error["next"] = advice.after_connection_error(
                 error["why"], error["next"], plan.variables
             )
-        raise_error(reply)
+        try:
+            raise_error(reply)
+        except Unreachable as problem:
+            raise explain_stopped(
+                problem, self.platform.settings, lambda: self.platform.cloud
+            ) from None
         self.parameters = {name: value for name, value in reply["parameters"].items() if value}
         self.server_version = int(reply["server_version"])
 

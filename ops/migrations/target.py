@@ -7,18 +7,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ops.aws import session
+from ops.aws import rds, session
+from ops.aws.session import AwsSession
 from ops.core import ui
-from ops.core.errors import OpsError
+from ops.core.errors import OpsError, Unreachable
 from ops.core.text import format_error
 from ops.postgres import access
 from ops.postgres.access import DatabaseAccess, MigrationOutcome
 from ops.postgres.server import likeness
 from ops.postgres.server.likeness import SessionSettings
+from ops.ssh.errors import BeyondBastion
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
+_STOPPED = ("stopping", "stopped")  # DBInstanceStatus
 BASE = "base"  # Alembic's name for the state before the first revision
 
 
@@ -57,15 +60,40 @@ class MigrationTarget:
         Raises ConfigError (no database configured), Refused (no such secret), and the errors of
         the bastion.
         """
-        with access.open_database(
-            settings, lambda: session.connect(settings), relay=relay
-        ) as database:
-            yield cls(settings, database)
+        where = ""
+        try:
+            with access.open_database(
+                settings, lambda: session.connect(settings), relay=relay
+            ) as database:
+                where = database.target.where
+                yield cls(settings, database)
+        except Unreachable as error:
+            if not (isinstance(error, BeyondBastion) or (where and where in error.what)):
+                raise
+            raise explain_stopped(error, settings, lambda: session.connect(settings)) from None
 
     @property
     def where(self) -> str:
         """The database in words, as messages name it."""
         return self.database.target.where
+
+
+def explain_stopped(
+    error: Unreachable, settings: Settings, cloud: Callable[[], AwsSession]
+) -> Unreachable:
+    """The error of a failed connection, or that the RDS instance is stopped, if it is."""
+    configured = settings.environment.database
+    name = configured.instance if configured else None
+    if name is None:
+        return error
+    try:
+        status = rds.instance(cloud(), name).status
+    except OpsError:
+        return error
+    if status not in _STOPPED:
+        return error
+    why = f"RDS instance {name} is {status} ({error.why})"
+    return Unreachable(error.what, why, "inv db.start, then run it again")
 
 
 def read_session_settings(

@@ -156,14 +156,12 @@ def _detect_lost_clients(opened: psycopg.Connection[Any]) -> None:
 
 
 def _unreachable(target: TargetDatabase, error: psycopg.Error) -> MigrateError:
-    why = target.clean(error)
+    what, why = f"cannot connect to {target.where}", target.clean(error)
     missing = "does not exist" in why
     for part, advice in _ADVICE:
         if part in why and (missing or part not in ("database", "role")):
-            return MigrateError("unreachable", target.where, why, advice)
-    return MigrateError(
-        "unreachable", target.where, why, "check host, port, security group and VPN"
-    )
+            return MigrateError("unreachable", what, why, advice)
+    return MigrateError("unreachable", what, why, "check host, port, security group and VPN")
 
 
 def create_engine(target: TargetDatabase, name: str, limits: Limits) -> sqlalchemy.Engine:

@@ -55,3 +55,12 @@ def test_a_way_that_breaks_while_it_is_opened_is_tried_once_more(
         assert way.refused == 0
     finally:
         way.close()
+
+
+def test_a_failed_connection_says_where_it_led() -> None:
+    """Port 1 answers nothing on loopback."""
+    target = TargetDatabase("", {"host": "127.0.0.1", "port": 1, "dbname": "app", "user": "u"})
+    with pytest.raises(MigrateError) as error:
+        connections.connect(target, "never")
+    assert error.value.what == "cannot connect to database app on 127.0.0.1:1"
+    assert error.value.kind == "unreachable" and "refused" in error.value.why
