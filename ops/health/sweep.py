@@ -188,9 +188,9 @@ def _apply_skips(checks: Sequence[Check], request: SweepRequest) -> tuple[Check,
 def _unknown_check(name: str, known: Collection[str]) -> ConfigError:
     """The error for a `--skip` that names neither a group nor a check."""
     groups = list(health_groups())
-    why = f"the groups are: {', '.join(groups)}; each of the {len(known)} checks has a name too"
+    why = f"allowed: a group ({', '.join(groups)}), or the name of one check"
     near = get_close_matches(name, [*groups, *known], n=1)
-    how = f"did you mean --skip {shlex.quote(near[0])}?" if near else "inv health.all prints them"
+    how = f"did you mean --skip {shlex.quote(near[0])}?" if near else "inv health.all --verbose"
     return ConfigError(f"--skip {shlex.quote(name)}", why, how)
 
 

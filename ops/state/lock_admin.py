@@ -122,17 +122,18 @@ def find_lock(locks: tuple[LockStatus, ...], name: str | None) -> LockStatus:
 
     Raises ConfigError if no name is given, Refused if that lock is not held.
     """
-    names = ", ".join(lock.location.name for lock in locks) or "none"
+    names = ", ".join(lock.location.name for lock in locks)
+    held = f"held: {names}" if names else "no lock is held"
     if name is None:
         first = locks[0].location.name if locks else "SERVICE"
         raise ConfigError(
             "lock.release: which lock?",
-            f"--name was not given; held are: {names}",
+            f"--name was not given; {held}",
             f"inv lock.release --name {first}",
         )
     found = next((lock for lock in locks if lock.location.name == name), None)
     if found is None:
-        raise Refused(f"lock {name}", f"held are: {names}", "inv lock.status")
+        raise Refused(f"lock {name}", held, "inv lock.status")
     return found
 
 

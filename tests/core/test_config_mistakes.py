@@ -142,6 +142,19 @@ ONE: list[tuple[str, str, str, str]] = [
         CORRECT,
     ),
     (
+        f"services: {{b: {{{SERVICE}}}}}\ndatabase: {{tunnel: {{service: b, instance: i-1}}}}",
+        "8:16: KEY.database.tunnel",
+        "found both; allowed: one of service and instance",
+        CORRECT,
+    ),
+    (
+        "services: {}\ndatabase: {tunnel: {}}",
+        "8:16: KEY.database.tunnel",
+        "found neither; allowed: one of service and instance",
+        CORRECT,
+    ),
+    ("services: {}\npoll: -3", "8:5: KEY.poll", "found -3; allowed: no negative time", ""),
+    (
         "services: {}\ndatabase: {run: tunnel}",
         "8:16: KEY.database.run",
         "found 'tunnel' without database.tunnel or bastion",

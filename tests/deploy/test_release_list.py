@@ -7,7 +7,7 @@ import pytest
 from ops.core.errors import ConfigError, Refused
 from ops.core.findings import Unknown
 from ops.deploy.rollback.listed import ReleaseList
-from ops.deploy.rules.rollback_target import RollbackTarget
+from ops.deploy.rules.rollback_target import NoRollbackTarget, RollbackTarget
 from ops.state.records import Releases
 from ops.state.rules.records import ReleaseRow
 
@@ -36,8 +36,8 @@ TARGET = RollbackTarget("abc1234", "sha256:1", "dev-backend:7")
             None,
         ),
         (
-            Refused("no release to roll backend back to", "no longer in ECR", "next"),
-            "inv backend.rollback is refused: no release to roll backend back to: no longer in ECR",
+            NoRollbackTarget("no release to roll backend back to", "no longer in ECR", "next"),
+            "inv backend.rollback has no target: no longer in ECR",
             None,
             "no longer in ECR",
         ),
@@ -47,6 +47,13 @@ TARGET = RollbackTarget("abc1234", "sha256:1", "dev-backend:7")
             "no repository",
             None,
             "no repository",
+        ),
+        (
+            Refused("whether ECR still holds abc1234 could not be read", "throttled", "next"),
+            "inv backend.rollback is refused: whether ECR still holds abc1234 could not be read: "
+            "throttled",
+            None,
+            "throttled",
         ),
         (
             Unknown("AccessDenied"),

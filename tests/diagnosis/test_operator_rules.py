@@ -62,7 +62,7 @@ def test_credentials_of_another_account_are_the_only_root() -> None:
 
 def test_the_direction_of_a_wrong_clock_is_named() -> None:
     found = refused("SignatureDoesNotMatch", EXPIRED, "2026-11-28T02:40:00+00:00")
-    assert "by 20 minutes behind" in found.roots[0].candidate.finding.summary
+    assert "clock is 20 minutes behind" in found.roots[0].candidate.finding.summary
 
 
 def test_documents_of_aws_that_could_not_be_read_are_one_line() -> None:

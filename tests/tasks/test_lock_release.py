@@ -136,7 +136,7 @@ def test_what_was_typed_before_the_question_is_no_answer(here: Here) -> None:
 
 @pytest.mark.parametrize(
     ("words", "code", "told"),
-    [((), 2, "inv lock.release --name backend"), (("--name", "nobody"), 3, "held are: backend")],
+    [((), 2, "inv lock.release --name backend"), (("--name", "nobody"), 3, "held: backend")],
 )
 def test_which_lock_must_be_said(here: Here, words: tuple[str, ...], code: int, told: str) -> None:
     """No name is an argument that is missing (2); one that is not held is refused (3). Both say

@@ -23,7 +23,8 @@ class DatabaseTunnel(Model):
     @model_validator(mode="after")
     def _one_target(self) -> DatabaseTunnel:
         if bool(self.service) == bool(self.instance):
-            raise ValueError("allowed: one of service and instance")
+            found = "both" if self.service else "neither"
+            raise ValueError(f"found {found}; allowed: one of service and instance")
         if self.container and self.instance:
             raise ValueError("allowed: a container of a service's task only")
         return self

@@ -25,7 +25,10 @@ def seconds(value: Any) -> float:
 
     Raises ValueError naming the forms.
     """
-    found = _DURATION.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
+    text = "" if isinstance(value, bool) else str(value).strip()
+    found = _DURATION.fullmatch(text)
+    if not found and _DURATION.fullmatch(text.removeprefix("-")):
+        raise ValueError("allowed: no negative time (30s, 5m, 1h)")
     if not found:
         raise ValueError(
             "allowed: a number of seconds, or a number with s, m or h (300, 30s, 5m, 1h)"

@@ -145,6 +145,8 @@ def _problem(name: str, detail: Any) -> Problem:
         why = "this required key is missing"
         return Problem(why, "add it (docs/configuration.md)", keys, kind=ProblemKind.MISSING_KEY)
     found, allowed = detail.get("input"), _allowed(detail)
+    if allowed.startswith("found "):  # by a validator of several keys, which knows what it found
+        return Problem(allowed, keys=keys)
     sort = kind_of(found)
     quotes = ""
     if not isinstance(found, str) and detail["type"] == "string_type" and found is not None:

@@ -10,7 +10,7 @@ from ops.core.errors import ConfigError, OpsError, Refused
 from ops.core.findings import Unknown
 from ops.core.text import format_error
 from ops.deploy.rollback.read_target import default_target
-from ops.deploy.rules.rollback_target import RollbackTarget
+from ops.deploy.rules.rollback_target import NoRollbackTarget, RollbackTarget
 from ops.platform import Platform
 from ops.state import records
 from ops.state.records import Releases
@@ -41,6 +41,8 @@ class ReleaseList:
         rollback = f"inv {self.service}.rollback"
         if isinstance(self.target, Unknown):
             return f"{rollback}: unknown: {self.target.why}"
+        if isinstance(self.target, NoRollbackTarget):
+            return f"{rollback} has no target: {self.target.why}"
         if isinstance(self.target, Refused | ConfigError):
             return f"{rollback} is refused: {self.target.what}: {self.target.why}"
         if self.target.unfinished:

@@ -44,6 +44,10 @@ class RollbackTarget:
     unfinished: bool = False
 
 
+class NoRollbackTarget(Refused):
+    """No release can be rolled back to."""
+
+
 def interrupted_rollback(reason: str) -> str | None:
     """The tag of a rollback from the reason of its lock, which a killed run leaves held."""
     action, _, tag = reason.partition(" ")
@@ -85,7 +89,7 @@ def choose_target(
 
     A release that a rollback left is not one (`release_stack`). The target of a rollback that was
     interrupted goes first: the tag `interrupted`, or what runs if that is an older release than
-    the last one recorded. Raises Refused if there is none, or ECR could not be read.
+    the last one recorded. Raises NoRollbackTarget, or Refused if ECR could not be read.
     """
     records = tuple(records)
     healthy = {str(each.digest): each for each in healthy_releases(records, service)}
@@ -105,14 +109,15 @@ def choose_target(
             return _target(record)
         passed_over.append(f"{_title(record)}: {gone}")
     left = [
-        f"{_title(each)}: a rollback left it"
+        f"{_title(each)} was rolled back from"
         for each in healthy.values()
         if not _runs(each, running)
     ]
-    raise Refused(
+    running_name = running.tag or running.revision
+    raise NoRollbackTarget(
         f"no release to roll {service} back to",
         "; ".join([*passed_over, *left])
-        or f"no release but what runs ({running.tag or running.revision}) was seen healthy",
+        or f"no release except the running one ({running_name}) was seen healthy",
         f"inv {service}.releases, then inv {service}.rollback --to TAG",
     )
 

@@ -66,9 +66,11 @@ class ScaleFacts:
 
 def parse_count(text: str | None) -> int:
     """The value of `--count`. Raises ConfigError unless it is a whole number from 0 to 5000."""
-    what = "--count" if text is None else f"--count {text}"
-    why = f"allowed: a whole number of tasks, from 0 to {_LARGEST}"
-    if text is None or not (text.isascii() and text.isdigit()) or len(text) > len(str(_LARGEST)):
+    allowed = f"a whole number of tasks, from 0 to {_LARGEST}"
+    if text is None:
+        raise ConfigError("--count", f"it is missing; it takes {allowed}", "--count 2")
+    what, why = f"--count {text}", f"allowed: {allowed}"
+    if not (text.isascii() and text.isdigit()) or len(text) > len(str(_LARGEST)):
         raise ConfigError(what, why, "--count 2")
     if int(text) > _LARGEST:
         raise ConfigError(what, why, "--count 2")

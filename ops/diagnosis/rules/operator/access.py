@@ -114,12 +114,13 @@ def clock_wrong(incident: Incident) -> Iterator[Candidate]:
         return
     code, message = _refusal(incident)
     found, offset = incident.content("aws/identity") or {}, clock_offset_s(incident)
-    by = "" if offset is None else f" by {abs(offset) / 60:.0f} minutes"
-    way = "" if offset is None else " ahead" if offset > 0 else " behind"
+    wrong = "wrong"
+    if offset is not None:
+        wrong = f"{abs(offset) / 60:.0f} minutes {'ahead' if offset > 0 else 'behind'}"
     clocks = [evidence("Date header of AWS", found["aws_clock"])] if found.get("aws_clock") else []
     finding = Finding(
         "clock_wrong",
-        f"this machine's clock is wrong{by}{way}, and AWS refuses what it signs",
+        f"this machine's clock is {wrong}, and AWS refuses what it signs",
         "certain",
         (
             evidence("sts:GetCallerIdentity", f"{code}: {message}"),
