@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import Any
 
-from ops.core.errors import ConfigError, Denied, OpsError, Refused, Unreachable
+from ops.core.errors import ConfigError, CredentialsRefused, Denied, OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
 
 _EXPIRED = frozenset(
@@ -146,13 +146,13 @@ def _credentials_error(
                 f"{state}, or this machine's clock is wrong",
                 f"{advice}; or set the clock",
             )
-        return Denied(what, f"{state} ({name}: {message})", advice)
+        return CredentialsRefused(what, f"{state} ({name}: {message})", advice)
     if name in _NO_CREDENTIALS:
         if profile or name != "NoCredentialsError":
             advice = _login_advice(profile, endpoint)
         else:
             advice = "set aws.profile in invoke.yaml, or log in: aws configure sso"
-        return Denied(what, f"there are no AWS credentials ({message})", advice)
+        return CredentialsRefused(what, f"there are no AWS credentials ({message})", advice)
     if name in _WRONG_PROFILE:
         return profile_error(what, f"{name}: {message}", profile)
     if name == "ProfileNotFound":
@@ -163,13 +163,13 @@ def _credentials_error(
             f"invoke.yaml",
         )
     if name in _CLOCK or _CLOCK_MESSAGE.match(message):
-        return Denied(
+        return CredentialsRefused(
             what,
             f"this machine's clock is wrong ({name}: {message})",
             "set the clock, then run it again",
         )
     if name in _WRONG_KEYS:
-        return Denied(
+        return CredentialsRefused(
             what,
             f"AWS does not accept the credentials ({name}: {message})",
             f"aws sts get-caller-identity{f' --profile {profile}' if profile else ''}",
@@ -218,8 +218,10 @@ def profile_error(what: str, problem: object, profile: str | None) -> ConfigErro
 
 def _login_advice(profile: str | None, endpoint: str | None) -> str:
     """The command that renews the credentials of a profile, by the kind of the profile."""
+    if endpoint:
+        return "renew aws.access_key and aws.secret_key in the environment's overlay"
     option = f" --profile {profile}" if profile else ""
-    config = {} if endpoint else _profile_config(profile)
+    config = _profile_config(profile)
     if source := config.get("source_profile"):
         return _login_advice(source, None) if source != profile else "correct ~/.aws/config"
     if "credential_process" in config:

@@ -41,6 +41,8 @@ class OpsError(Exit):
     # the missing permission, such as "ecs:DescribeServices", and who lacks it, where AWS names them
     denied_action = ""
     denied_to = ""
+    # what to do about credentials that AWS does not accept, where that is the reason
+    login = ""
 
     def __init__(self, what: str, why: str = "", next: str = "") -> None:
         self.what, self.why, self.next = known.hide(what), known.hide(why), known.hide(next)
@@ -124,6 +126,14 @@ class Denied(Unreachable):
     ) -> None:
         super().__init__(what, why, next)
         self.denied_action, self.denied_to = denied_action, known.hide(denied_to)
+
+
+class CredentialsRefused(Denied):
+    """AWS does not accept the credentials, or the time of a signature: it answers no call."""
+
+    def __init__(self, what: str, why: str = "", next: str = "") -> None:
+        super().__init__(what, why, next)
+        self.login = self.next
 
 
 _KINDS: dict[str, type[OpsError]] = {

@@ -39,11 +39,13 @@ class Denial:
 class Unknown:
     """A fact that could not be read, and why. Never taken for "fine".
 
-    `denied`: the missing permission, where that is the reason.
+    `denied`: the missing permission, where that is the reason. `login`: what to do about
+    credentials that AWS does not accept, where they are.
     """
 
     why: str
     denied: Denial | None = field(default=None, compare=False)
+    login: str = field(default="", compare=False)
 
 
 class Verdict(StrEnum):

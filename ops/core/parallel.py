@@ -229,10 +229,12 @@ class NotRead(Unreachable):
         super().__init__(what, fact.why)
         if fact.denied:
             self.denied_to, self.denied_action = fact.denied.who, fact.denied.action
+        self.login = fact.login
 
 
 def unknown(error: BaseException) -> Unknown:
-    """The error as an unknown fact, with the missing permission if that is the reason."""
-    if isinstance(error, OpsError) and error.denied_action:
-        return Unknown(format_error(error), Denial(error.denied_to, error.denied_action))
-    return Unknown(format_error(error))
+    """The error as an unknown fact, with the missing permission or login if that is the reason."""
+    if not isinstance(error, OpsError):
+        return Unknown(format_error(error))
+    denied = Denial(error.denied_to, error.denied_action) if error.denied_action else None
+    return Unknown(format_error(error), denied, error.login)

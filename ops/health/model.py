@@ -129,11 +129,12 @@ class Check:
     numbers: Mapping[str, float] = field(default_factory=dict)
     patterns: tuple[str, ...] = ()  # of a log, so that the next run knows which are new
     denied: Denial | None = None  # the missing permission, where the result is therefore unknown
+    login: str = ""  # likewise what to do about credentials that AWS does not accept
 
     @classmethod
     def unread(cls, key: CheckKey, fact: Unknown, *, service: str = "") -> Check:
         """Return the check with its result unknown because this fact is."""
-        return cls(key, "unknown", fact.why, service=service, denied=fact.denied)
+        return cls(key, "unknown", fact.why, service=service, denied=fact.denied, login=fact.login)
 
     @property
     def group(self) -> str:

@@ -53,18 +53,36 @@ def _check_lines(sweep: Sweep) -> Iterator[str]:
 
 def _exceptions(sweep: Sweep) -> Iterator[str]:
     """The checks that are not ok, failures first, and how many are."""
-    listed = [each for status in _WORST_FIRST for each in sweep.checks if each.status == status]
+    same = [each for each in sweep.checks if _without_login(each)]
+    listed = [
+        each
+        for status in _WORST_FIRST
+        for each in sweep.checks
+        if each.status == status and each not in same
+    ]
     width = max((len(each.group) for each in listed), default=0)
     for check in listed:
         yield f"{SIGNS[check.status]} {check.group:<{width}}  {_described(check)}"
+    if same:
+        number = format_count(len(same), "check")
+        because = f"[explained by {same[0].explained_by.label}]" if same[0].explained_by else ""
+        yield f"{SIGNS['unknown']} {number} for the same reason: {_by_group(same)}  {because}"
     ok = [check for check in sweep.checks if check.status == "ok"]
     if not listed:
-        groups = ", ".join(
-            f"{group} {number}" for group, number in Counter(each.group for each in ok).items()
-        )
-        yield f"✓ {format_count(len(ok), 'check')}: {groups}"
+        yield f"✓ {format_count(len(ok), 'check')}: {_by_group(ok)}"
     elif ok:
         yield f"✓ {format_count(len(ok), 'other')}"
+
+
+def _without_login(check: Check) -> bool:
+    """Whether the check is unknown because AWS does not accept the credentials, as the account."""
+    return bool(check.login and check.explained_by and check.status == "unknown")
+
+
+def _by_group(checks: Sequence[Check]) -> str:
+    """How many checks each group has."""
+    numbers = Counter(each.group for each in checks)
+    return ", ".join(f"{group} {number}" for group, number in numbers.items())
 
 
 def check_line(check: Check) -> str:
@@ -96,7 +114,11 @@ def _change_lines(sweep: Sweep) -> Iterator[str]:
         return
     changes = format_count(len(sweep.changes), "change", "no")
     yield f"since {format_timestamp(sweep.against)}: {changes}"
-    yield from (f"  {line}" for line in merge_same(sweep.changes))
+    same = {each.key for each in sweep.checks if _without_login(each)}
+    others = [change for change in sweep.changes if change.key not in same]
+    yield from (f"  {line}" for line in merge_same(others))
+    if number := len(sweep.changes) - len(others):
+        yield f"  {format_count(number, 'check')} → unknown, as the account"
 
 
 def merge_same(changes: Sequence[Change]) -> Iterator[str]:

@@ -173,7 +173,7 @@ DENIED = (
             "The security token included in the request is expired",
             Unreachable,
             "the login has expired",
-            "aws sso login",
+            "renew aws.access_key and aws.secret_key",
         ),
         (
             "UnrecognizedClientException",

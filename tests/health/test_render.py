@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from ops.health.model import Change, CheckKey
-from ops.health.render import merge_same
+from ops.core.findings import Unknown
+from ops.health.model import Change, Check, CheckKey, Sweep
+from ops.health.render import as_text, merge_same
+from ops.health.rules.root_cause import ExplainContext, explain
+from tests.aws_fixtures import make_settings
 
 LOOP = "301 redirect_loop"
 
@@ -33,3 +36,25 @@ def test_a_few_have_a_line_each() -> None:
         f"/a 200 → {LOOP}",
         f"/b\\x1b[2J 200 → {LOOP}",
     ]
+
+
+def test_checks_without_a_login_are_one_row_and_one_change() -> None:
+    """The account's own row has the reason; `all` still lists every check."""
+    keys = [CheckKey("account", "account"), CheckKey("ecs", "cluster"), CheckKey("cdn", "group")]
+    unread = [Check.unread(key, Unknown("the login has expired", login="log in")) for key in keys]
+    changes = tuple(Change(f"c{place}", "ok", "unknown", key) for place, key in enumerate(keys))
+    sweep = Sweep(
+        environment="here",
+        at="2026-11-30T10:00:00Z",
+        took_s=1.0,
+        checks=explain(unread, ExplainContext(frozenset())),
+        against="2026-11-30T09:00:00Z",
+        changes=changes,
+    )
+    lines = as_text(sweep, make_settings()).splitlines()
+    assert lines[:2] == [
+        "? account  account: the login has expired",
+        "? 2 checks for the same reason: ecs 1, cdn 1  [explained by account · account]",
+    ]
+    assert lines[4:6] == ["  c0 ok → unknown", "  2 checks → unknown, as the account"]
+    assert as_text(sweep, make_settings(), all=True).count("the login has expired") == 3

@@ -101,6 +101,21 @@ def test_what_explains_what(checks: tuple[Check, ...], expected: tuple[Check, ..
     assert {check.explained_by for check in found} <= {check.key for check in checks} | {None}
 
 
+def _unknown(key: CheckKey, login: str = "log in") -> Check:
+    return Check.unread(key, Unknown("not read", login=login))
+
+
+def test_an_account_without_login_explains_what_is_unknown_for_the_same_reason() -> None:
+    """Not what is unknown for another one; a permission or a timeout of the account is no login."""
+    account, tasks = CheckKey("account", "account"), CheckKey("ecs", "tasks", "backend")
+    late = _unknown(CheckKey("cdn", "distribution"), login="")
+    page = _unknown(CheckKey("endpoints", "page", "/", "alb"), login="")
+    found = explain((_unknown(account), _unknown(tasks), late, page), ExplainContext(frozenset()))
+    assert [check.explained_by for check in found] == [None, account, None, None]
+    found = explain((_unknown(account, login=""), _unknown(tasks)), ExplainContext(frozenset()))
+    assert [check.explained_by for check in found] == [None, None]
+
+
 def test_one_cause_is_told_once() -> None:
     """Seven pages in one loop make one finding that names them all."""
     seen = Finding("redirect_loop", "s", "certain", (Evidence("GET", "301"),))

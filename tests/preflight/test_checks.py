@@ -13,6 +13,7 @@ import pytest
 
 from ops.aws.facts import Identity
 from ops.core.errors import ConfigError
+from ops.core.findings import Unknown
 from ops.ecs.rules.task_definition_refs import log_groups, reference
 from ops.preflight.facts import TestRun
 from ops.preflight.model import Item
@@ -157,6 +158,8 @@ def test_an_expired_login_says_how_to_log_in() -> None:
     assert answer("credentials", identity=NO).next == "aws sso login --profile davidshaevel-dev"
     rehearsal = environment(overlay="local.yaml", overlay_hint="start the platform")
     assert answer("credentials", rehearsal, identity=NO).next == "start the platform"
+    expired = Unknown("the login has expired", login="renew the keys")
+    assert answer("credentials", rehearsal, identity=expired).next == "renew the keys"
 
 
 def test_a_missing_service_names_nothing_else() -> None:

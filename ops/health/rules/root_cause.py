@@ -172,9 +172,9 @@ def explain(checks: Iterable[Check], context: ExplainContext) -> tuple[Check, ..
         check.group == "account" for check in failed
     ):  # results of another account explain nothing here
         failed = [check for check in failed if check.group not in AWS_GROUPS]
-    found: dict[CheckKey, CheckKey] = {}
+    found = _without_login(checks)
     for check in checks:
-        if not check.unhealthy:
+        if not check.unhealthy or check.key in found:
             continue
         below = (
             each
@@ -186,6 +186,15 @@ def explain(checks: Iterable[Check], context: ExplainContext) -> tuple[Check, ..
         if reason and not _would_be_cycle(found, reason, check.key):
             found[check.key] = reason
     return tuple(replace(check, explained_by=found.get(check.key)) for check in checks)
+
+
+def _without_login(checks: Sequence[Check]) -> dict[CheckKey, CheckKey]:
+    """The checks that are unknown as the account is: AWS does not accept the credentials."""
+    unread = [check for check in checks if check.status == "unknown" and check.login]
+    account = next((check.key for check in unread if check.group == "account"), None)
+    if account is None:
+        return {}
+    return {check.key: account for check in unread if check.key != account}
 
 
 def _would_be_cycle(
