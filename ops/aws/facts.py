@@ -133,6 +133,19 @@ class ServiceState:
             (deployment for deployment in self.deployments if deployment.status == "PRIMARY"), None
         )
 
+    @property
+    def earlier_revision(self) -> str:
+        """The revision ("family:7") of the newest earlier deployment that completed, or ""."""
+        primary = self.primary
+        found = (
+            each.task_definition.rsplit("/", 1)[-1]
+            for each in self.deployments
+            if primary is not None
+            and each.rollout_state == "COMPLETED"
+            and each.task_definition != primary.task_definition
+        )
+        return next(found, "")
+
     def deployment(self, id: str) -> Deployment | None:
         return next((deployment for deployment in self.deployments if deployment.id == id), None)
 

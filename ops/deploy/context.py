@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ops.aws.facts import Image, Repository, TaskDefinition
+from ops.aws import ecs
+from ops.aws.facts import Image, Repository, ServiceState, TaskDefinition, TaskDefinitionArn
 from ops.cdn.facts import EdgeProof
 from ops.core import ui
 from ops.core.apply import Journal
 from ops.core.errors import Interrupted, OpsError, Refused
 from ops.core.findings import Finding, Verdict
+from ops.core.parallel import try_call
 from ops.core.terminal.step import undisturbed
 from ops.ecs import watch
 from ops.ecs.model import Display, WatchOptions, WatchResult
@@ -203,6 +205,20 @@ class DeployContext:
         """Sleep between two polls of a watch, then check that the lock is still ours."""
         time.sleep(seconds)
         self.journal.guard()
+
+
+def running_now(platform: Platform, name: str) -> str:
+    """What runs now, by deployment; "unknown" if it cannot be read."""
+    cluster, service = platform.settings.environment.cluster, platform.settings.service(name)
+    state = try_call(lambda: ecs.service(platform.cloud, cluster, service.ecs_service))
+    if not isinstance(state, ServiceState):
+        return "what runs now is unknown"
+    counts = [
+        f"{each.running} of {each.desired} tasks of {TaskDefinitionArn(each.task_definition).label}"
+        f" ({each.id}, {each.status})"
+        for each in state.deployments
+    ]
+    return f"running now: {', '.join(counts)}"
 
 
 class RolloutFailed(OpsError):

@@ -59,11 +59,16 @@ class DeployResult:
 
     @property
     def next(self) -> str:
-        """The next commands: the error's, and those for a change left in place."""
-        return "; ".join(self._next_lines())
+        """The next commands that the text prints."""
+        return "; ".join([*self._next_lines(), *self._diagnosis()])
 
     def _next_lines(self) -> list[str]:
+        """The error's commands, and those for a change left in place."""
         return [text for text in (self.ending.next, *self.left_in_place.split("\n")) if text]
+
+    def _diagnosis(self) -> list[str]:
+        """The commands that find the cause of a failure."""
+        return [*self._logs(), _DIAGNOSE] if self.verdict in _FAILED else []
 
     @property
     def text(self) -> str:
@@ -74,8 +79,8 @@ class DeployResult:
         lines += [f"  changed  {text}" for text in self._changes()]
         lines += [f"  cause    {text}" for text in self._causes()]
         lines += [f"  next     {text}" for text in self._next_lines()]
-        if self.verdict in _FAILED:
-            lines.append(f"  next     {' · '.join([*self._logs(), _DIAGNOSE])}")
+        if diagnosis := self._diagnosis():
+            lines.append(f"  next     {' · '.join(diagnosis)}")
         if context.scaled_to_zero:
             lines.append(f"  not checked: {context.scaled_to_zero.summary}")
         lines.extend(context.health.lines(_made_by(context)) if context.health else ())

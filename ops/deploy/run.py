@@ -9,12 +9,12 @@ from typing import Any
 from ops.aws.facts import TaskDefinition, image_tag
 from ops.core import ui
 from ops.core.apply import StepRecord, apply
-from ops.core.errors import Cancelled, Detached, OpsError, Refused, TimedOut
+from ops.core.errors import Cancelled, ConfigError, Detached, OpsError, Refused, TimedOut
 from ops.core.findings import Evidence, Finding, Verdict
 from ops.core.plan import Plan
 from ops.core.text import format_error
 from ops.deploy import verify
-from ops.deploy.context import DeployContext, Rollback, RolloutFailed
+from ops.deploy.context import DeployContext, Rollback, RolloutFailed, running_now
 from ops.deploy.handlers import step_handlers
 from ops.deploy.result import DeployResult, Ending, record
 from ops.deploy.rules.steps import LastHealthy, Rollout, VerifyRelease
@@ -96,7 +96,7 @@ def document_of_error(
     It has the fields of any other; unknown ones are None.
     """
     return {
-        "verdict": verdict_of(error).value,
+        "verdict": document_verdict(error),
         "service": name,
         "environment": environment,
         "tag": tag,
@@ -112,6 +112,11 @@ def document_of_error(
         "not_undone": [],
         "edge": None,
     }
+
+
+def document_verdict(error: OpsError) -> str:
+    """The verdict in the document of a change that did not start; "invalid" is exit code 2."""
+    return "invalid" if isinstance(error, ConfigError) else verdict_of(error).value
 
 
 def verdict_of(error: BaseException) -> Verdict:
@@ -174,10 +179,12 @@ def _rollback_in_place(context: DeployContext, sent: Rollback) -> str:
         Verdict.SUCCEEDED: "the service is on it",
         Verdict.SUPERSEDED: "a newer deployment took over",
     }.get(context.rollback_result.verdict if context.rollback_result else None, "it failed too")
-    return (
+    text = (
         f"the rollback to {sent.to} ({sent.deployment}) was sent and {became}: "
         f"inv {context.name}.status shows it"
     )
+    failed = context.rollback_result and context.rollback_result.verdict is Verdict.FAILED
+    return f"{text}\n{running_now(context.platform, context.name)}" if failed else text
 
 
 def _lock_lost(context: DeployContext) -> bool:

@@ -58,9 +58,9 @@ class ServiceFact:
     """A configured service.
 
     `revision` is the task definition of the newest deployment; `previous` is that of the newest
-    release that succeeded, or of the older deployment. `stopped` includes tasks that ECS has
-    forgotten, if they were recorded on this machine. `logs`: task id → the last lines of the
-    container that ended, or of ours. `updates` are the calls that deployed it, newest first.
+    release that succeeded, or of an older deployment that completed. `stopped` includes tasks that
+    ECS has forgotten, if they were recorded on this machine. `logs`: task id → the last lines of
+    the container that ended, or of ours. `updates` are the calls that deployed it, newest first.
     `raw` is the service as DescribeServices returned it.
     """
 
@@ -76,6 +76,11 @@ class ServiceFact:
     logs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     updates: tuple[ServiceUpdate, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rollback(self) -> tuple[str, ...]:
+        """The command that rolls the service back to `previous`; empty if that is not known."""
+        return (f"inv {self.name}.rollback --to {self.previous.label}",) if self.previous else ()
 
     @property
     def events(self) -> tuple[Event, ...]:

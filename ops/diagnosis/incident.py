@@ -129,14 +129,14 @@ def _previous(
     releases: Mapping[str, Any],
     name: str,
 ) -> TaskDefinition | None:
-    """The revision of the newest successful release, else of the service's older deployment."""
+    """The revision of the newest successful release, else of an older deployment that completed."""
     newest = TaskDefinitionArn(_newest_revision(state)).label
     released = [
         record.get("task_definition")
         for record in releases.get(name) or ()
         if record.get("verdict") == "succeeded"
     ]
-    older = [each.task_definition for each in getattr(state, "deployments", ())]
+    older = [state.earlier_revision] if isinstance(state, ServiceState) else []
     for arn in filter(None, (*released, *older)):
         label = TaskDefinitionArn(arn).label
         if label != newest and label in definitions:

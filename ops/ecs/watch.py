@@ -403,6 +403,8 @@ class DeploymentWatch:
             "ecs_service": service.name,
             "target_group": group,
             "aws": self.observer.aws,
+            # a deploy that rolls back by itself offers no rollback
+            "earlier": service.earlier_revision if self.leave_to_circuit_breaker else "",
         }
         found = stop_finding(
             task,

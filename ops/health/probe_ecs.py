@@ -111,7 +111,8 @@ def _stopped(inputs: SweepInputs, name: str, state: ServiceState) -> Iterator[Fi
     for task in newest[:_MAX_STOPPED]:
         why = find_cause(task, configured.container)
         if why.failure:
-            yield _explain_stop(inputs, name, task, try_call(partial(observer.log, task)))
+            lines = try_call(partial(observer.log, task))
+            yield _explain_stop(inputs, name, task, lines, state.earlier_revision)
 
 
 def _is_of_an_earlier_deployment(task: TaskState, state: ServiceState) -> bool:
@@ -121,7 +122,11 @@ def _is_of_an_earlier_deployment(task: TaskState, state: ServiceState) -> bool:
 
 
 def _explain_stop(
-    inputs: SweepInputs, name: str, task: TaskState, lines: tuple[str, ...] | Unknown
+    inputs: SweepInputs,
+    name: str,
+    task: TaskState,
+    lines: tuple[str, ...] | Unknown,
+    earlier: str,
 ) -> Finding:
     configured = inputs.environment.services[name]
     log, problem = ((), lines.why) if isinstance(lines, Unknown) else (lines, "")
@@ -134,6 +139,7 @@ def _explain_stop(
         ecs_service=configured.ecs_service,
         log_problem=problem,
         aws=inputs.platform.cloud.program,
+        earlier=earlier if configured.repository else "",
     )
 
 

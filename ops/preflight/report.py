@@ -200,7 +200,9 @@ def refuse_if_blocked(items: Iterable[Item]) -> None:
     if not blocking:
         return
     names = [item.name for item in blocking]
-    why = "; ".join(f"{item.name}: {_first_line(item.detail)}" for item in blocking)
+    details = [_first_line(item.detail) for item in blocking]
+    named = (f"{name}: {detail}" for name, detail in zip(names, details, strict=True))
+    why = details[0] if len(blocking) == 1 else "; ".join(named)
     raise Refused(f"preflight refuses: {', '.join(names)}", why, _next_step(blocking))
 
 

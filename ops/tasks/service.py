@@ -213,12 +213,12 @@ def scale(session: Session, service: str, count: str | None = None) -> None:
     """
     from ops.deploy.operations import scale as flow
     from ops.deploy.rules.scale import parse_count
-    from ops.deploy.run import verdict_of
+    from ops.deploy.run import document_verdict
     from ops.ecs import live_display
     from ops.platform import Platform
 
     session.if_stopped = lambda error: {
-        "verdict": verdict_of(error).value,
+        "verdict": document_verdict(error),
         "service": service,
         "count": count,
     }

@@ -319,11 +319,28 @@ def test_a_rollback_that_was_sent_is_what_ecs_goes_on_with(
     context.journal.entries.append(StepRecord(step, "left"))
     done = DeployResult(context, Ending(Verdict.FAILED), 1.0)
     left_in_place = deploy_run.report_not_undone(done)
-    assert (
-        left_in_place
-        == f"the rollback to backend:7 (ecs-svc/2) {says}: inv backend.status shows it"
-    )
-    assert replace(done, left_in_place=left_in_place).document["next"] == left_in_place
+    first, *more = left_in_place.split("\n")
+    assert first == f"the rollback to backend:7 (ecs-svc/2) {says}: inv backend.status shows it"
+    assert more == (["what runs now is unknown"] if verdict is Verdict.FAILED else [])
+    document = replace(done, left_in_place=left_in_place).document
+    assert document["next"] == "; ".join([first, *more, "inv troubleshoot.all"])
+
+
+def test_a_document_names_the_commands_that_the_text_prints(platform: Platform) -> None:
+    context = release(platform)
+    fix = ("inv backend.logs --task a1", "inv x")
+    context.findings.append(Finding("container_exited", "it exited", "certain", fix=fix))
+    done = DeployResult(context, Ending(Verdict.ROLLED_BACK), 1.0)
+    assert done.document["next"] == "inv backend.logs --task a1; inv troubleshoot.all"
+    line = "  next     inv backend.logs --task a1 · inv troubleshoot.all"
+    assert line in done.text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"), [(ConfigError("--tag"), "invalid"), (OpsError("broken"), "failed")]
+)
+def test_a_wrong_argument_is_no_failed_deploy(error: OpsError, verdict: str) -> None:
+    assert deploy_run.document_of_error("backend", error, None)["verdict"] == verdict
 
 
 def test_the_verdict_names_the_revision_that_the_rollback_went_to(platform: Platform) -> None:

@@ -151,8 +151,8 @@ def test_the_lock_of_a_killed_rollback_names_its_target(
 @pytest.mark.parametrize(
     ("records", "images", "why"),
     [
-        ((), {}, "no release except the running one (cccc3) was seen healthy"),
-        ((THIRD,), {}, "no release except the running one (cccc3) was seen healthy"),
+        ((), {}, "no release was seen healthy"),
+        ((THIRD,), {}, "only the running release (cccc3) was seen healthy"),
         (
             (THIRD, SECOND),
             {"bbbb2": None},
@@ -162,7 +162,7 @@ def test_the_lock_of_a_killed_rollback_names_its_target(
         (
             (replace(THIRD, kind="rollback"), SECOND, THIRD),
             {},
-            "bbbb2 (2026-11-30T10:00:00Z) was rolled back from",
+            "bbbb2 (2026-11-30T10:00:00Z) was rolled back from; no other release was seen healthy",
         ),
     ],
 )

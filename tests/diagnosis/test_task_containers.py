@@ -73,6 +73,12 @@ def test_the_revision_before_set_it() -> None:
     documents = previous(crashed("KeyError: 'SESSION_STORE'"), "SESSION_STORE", "NODE_ENV")
     finding = find(documents).roots[0].candidate.finding
     assert finding.confidence == "certain" and "which dev-backend:6 set" in finding.summary
+    assert finding.fix == ("inv backend.rollback --to dev-backend:6",)
+
+
+def test_without_a_revision_before_no_rollback_is_offered() -> None:
+    """It would be refused."""
+    assert find(crashed("KeyError: 'SESSION_STORE'")).roots[0].candidate.finding.fix == ()
 
 
 def side(code: int, own: int | None, essential: bool = True) -> dict[str, Any]:

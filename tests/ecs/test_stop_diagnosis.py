@@ -113,6 +113,7 @@ def test_a_crash_shows_its_fields_and_log_lines_verbatim():
         find_cause(stopped),
         ("starting", "Error: Cannot find module 'x'"),
         service="backend",
+        earlier="backend:6",
     )
     texts = [evidence.text for evidence in found.evidence]
     assert texts == [
@@ -126,8 +127,10 @@ def test_a_crash_shows_its_fields_and_log_lines_verbatim():
     assert "exit code 1" in found.summary
     assert found.fix == (
         "inv backend.logs --task a1b2",
-        "inv backend.rollback",
+        "inv backend.rollback --to backend:6",
     )
+    alone = stop_finding(stopped, find_cause(stopped), service="backend")
+    assert alone.fix == ("inv backend.logs --task a1b2",), "no revision to roll back to is known"
 
 
 def test_a_container_that_never_ran_is_said_so():

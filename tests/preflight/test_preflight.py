@@ -268,7 +268,7 @@ def test_a_blocked_deploy_says_why_in_three_lines() -> None:
         refuse_if_blocked((dirty,))
     assert str(one.value).splitlines() == [
         "error: preflight refuses: git-clean",
-        "  why: git-clean: 1 change not committed: M a",
+        "  why: 1 change not committed: M a",
         " next: commit it, or skip: --skip git-clean",
     ]
     with pytest.raises(Refused) as several:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ops.aws import ecr, ecs
-from ops.aws.facts import ServiceState, image_tag
+from ops.aws.facts import image_tag
 from ops.core.errors import Refused
-from ops.core.parallel import try_call
 from ops.core.plan import Plan
-from ops.deploy.context import DeployRequest
+from ops.deploy.context import DeployRequest, running_now
 from ops.deploy.deploy import PlannedDeploy
 from ops.deploy.result import DeployResult
 from ops.deploy.rules.plan import start_only
@@ -33,7 +32,7 @@ class PlannedRestart(PlannedDeploy):
         done = super().apply()
         if not done.exit_code:
             return done
-        lines = filter(None, (self._running_tasks(), done.left_in_place))
+        lines = filter(None, (running_now(self.platform, self.name), done.left_in_place))
         return replace(done, left_in_place="\n".join(lines))
 
     def _read(self) -> ReleaseFacts:
@@ -42,19 +41,6 @@ class PlannedRestart(PlannedDeploy):
     def _steps(self, facts: ReleaseFacts) -> Plan:
         plan = plan_restart(facts, self.platform.settings.service(self.name))
         return start_only(plan) if self.request.no_wait else plan
-
-    def _running_tasks(self) -> str:
-        """What runs now, by deployment; "unknown" if it cannot be read."""
-        settings = self.platform.settings
-        cluster, name = settings.environment.cluster, settings.service(self.name).ecs_service
-        state = try_call(lambda: ecs.service(self.platform.cloud, cluster, name))
-        if not isinstance(state, ServiceState):
-            return "what runs now is unknown"
-        counts = [
-            f"{each.running} of {each.desired} tasks of {each.id} ({each.status})"
-            for each in state.deployments
-        ]
-        return f"running now: {', '.join(counts)}"
 
 
 def plan(

@@ -45,7 +45,7 @@ class RollbackTarget:
 
 
 class NoRollbackTarget(Refused):
-    """No release can be rolled back to."""
+    """No release can be rolled back to; `why` says it of each."""
 
 
 def interrupted_rollback(reason: str) -> str | None:
@@ -87,12 +87,14 @@ def choose_target(
 ) -> RollbackTarget:
     """The newest healthy release before the one that runs, with its image in ECR.
 
-    A release that a rollback left is not one (`release_stack`). The target of a rollback that was
-    interrupted goes first: the tag `interrupted`, or what runs if that is an older release than
-    the last one recorded. Raises NoRollbackTarget, or Refused if ECR could not be read.
+    A release that was rolled back from is not one (`release_stack`). The target of a rollback that
+    was interrupted goes first: the tag `interrupted`, or what runs if that is an older release
+    than the last one recorded. Raises NoRollbackTarget if there is none, Refused if ECR could not
+    be read.
     """
     records = tuple(records)
     healthy = {str(each.digest): each for each in healthy_releases(records, service)}
+    is_healthy = any(_runs(each, running) for each in healthy.values())
     stack = release_stack(records)
     for each in healthy.values():
         if each.tag == interrupted and not unavailable(each, images.get(interrupted or "")):
@@ -113,13 +115,20 @@ def choose_target(
         for each in healthy.values()
         if not _runs(each, running)
     ]
-    running_name = running.tag or running.revision
+    if left:
+        left.append("no other release was seen healthy")
     raise NoRollbackTarget(
         f"no release to roll {service} back to",
-        "; ".join([*passed_over, *left])
-        or f"no release except the running one ({running_name}) was seen healthy",
+        "; ".join([*passed_over, *left]) or _only(running, is_healthy=is_healthy),
         f"inv {service}.releases, then inv {service}.rollback --to TAG",
     )
+
+
+def _only(running: RunningRelease, *, is_healthy: bool) -> str:
+    """Why there is no release to choose from."""
+    name = running.tag or running.revision
+    only = f"only the running release ({name}) was seen healthy"
+    return only if is_healthy else "no release was seen healthy"
 
 
 def release_stack(records: Iterable[ReleaseRecord]) -> tuple[str, ...]:

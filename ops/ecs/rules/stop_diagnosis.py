@@ -129,11 +129,13 @@ def stop_finding(
     target_group: str = "",
     log_problem: str = "",
     aws: str = "aws",
+    earlier: str = "",
 ) -> Finding:
     """The finding for a stopped task.
 
     `log_lines`: the end of its log; `log_problem`: why that could not be read; `aws`: the
-    program with the options of the environment.
+    program with the options of the environment; `earlier`: the revision to roll back to, "" to
+    offer no rollback.
 
     `targets` and `events` matter where health checks failed; an event remains after the target
     was deregistered.
@@ -142,6 +144,7 @@ def stop_finding(
         "service": service,
         "ecs_service": ecs_service,
         "target_group": target_group,
+        "earlier": earlier,
         **_template_names(task, why),
     }
     fix = tuple(

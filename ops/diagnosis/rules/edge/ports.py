@@ -96,7 +96,7 @@ def listens_on_loopback(incident: Incident) -> Iterator[Candidate]:
             f"cannot reach it on port {port}",
             "likely",
             (*proof, *each.evidence),
-            (f"inv {each.service.name}.rollback", f"inv {each.service.name}.logs --since 15m"),
+            (*each.service.rollback, f"inv {each.service.name}.logs --since 15m"),
         )
         because = "the task runs and says that it listens, but its network address refuses"
         yield Candidate(finding, each.service.name, because)
@@ -148,7 +148,7 @@ def target_port(incident: Incident) -> Iterator[Candidate]:
             f"application listens on {other[0][0]}",
             "certain" if len({port for port, _ in other}) == 1 else "likely",
             (*(proof for _, proof in other), *each.evidence),
-            (f"inv {each.service.name}.rollback", f"inv {each.service.name}.logs --since 15m"),
+            (*each.service.rollback, f"inv {each.service.name}.logs --since 15m"),
         )
         because = "connections are refused, so the network is open and nothing listens there"
         yield Candidate(finding, each.service.name, because)

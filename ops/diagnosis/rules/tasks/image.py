@@ -40,7 +40,7 @@ def image_missing(incident: Incident) -> Iterator[Candidate]:
         if _earlier(incident, service, image, known):
             continue
         gone = "" if known["repository"] else " (nor is its repository)"
-        fix = (f"inv {service.name}.deploy", f"inv {service.name}.rollback")
+        fix = (f"inv {service.name}.deploy", *service.rollback)
         yield Candidate(
             Finding(
                 "image_missing",

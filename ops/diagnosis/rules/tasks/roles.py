@@ -84,7 +84,7 @@ def _not_assumable(
     why, found = "ECS may not assume the role", tuple[Evidence, ...]()
     because = "ECS's own event names the role; no task was started at all"
     if role in known and known[role] is None:
-        why, fix = "the role does not exist", (f"inv {service.name}.rollback",)
+        why, fix = "the role does not exist", service.rollback
         found = (role_evidence(role, "NoSuchEntity"),)
     elif role in known:
         document = known[role].get("AssumeRolePolicyDocument") or {}

@@ -32,7 +32,7 @@ NETWORK = (
 GROUPS = "{aws} elbv2 describe-target-health --target-group-arn {target_group}"
 AGAIN = "inv {service}.deploy"
 TASK_LOGS = "inv {service}.logs --task {task}"
-ROLL_BACK = "inv {service}.rollback"
+ROLL_BACK = "inv {service}.rollback --to {earlier}"
 STATUS = "inv {service}.status"
 
 
