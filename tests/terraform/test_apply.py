@@ -49,7 +49,7 @@ def test_a_login_that_expires_in_mid_apply(
         "the login has expired" in ended.ending.why
         and "what was applied before is in the state" in ended.ending.why
     )
-    assert ended.next == "renew the AWS credentials, then run it again"
+    assert ended.next == "renew the AWS credentials, then run it again; inv troubleshoot.all"
     assert (
         statuses(ended.context)[-1] == ("tf-apply", "undone") and ended.context.journal.left == []
     )
@@ -67,7 +67,7 @@ def test_a_state_that_could_not_be_written(scene: Scene) -> None:
     scene.script(apply=[[MADE, UNSAVED], [UNSAVED]])
     ended = scene.run(scene.release())
     assert ended.verdict is Verdict.FAILED and "errored.tfstate" in ended.ending.why
-    assert ended.next.endswith("state push errored.tfstate")
+    assert ended.next.endswith("state push errored.tfstate; inv troubleshoot.all")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_timeout_bounds_terraform_but_not_the_way_back(scene: Scene) -> None:
     scene.script(apply=[["hang", MADE], [4, MADE]])
     ended = scene.run(scene.release(timeout_s=3.0))
     assert ended.verdict is Verdict.TIMED_OUT and "took longer than 3 s" in ended.ending.why
-    assert ended.next == "inv tf.locks; more time: a longer --timeout"
+    assert ended.next == "inv tf.locks; more time: a longer --timeout; inv troubleshoot.all"
     assert statuses(ended.context)[-1] == ("tf-apply", "undone") and len(scene.calls("apply")) == 2
 
 
