@@ -54,7 +54,7 @@ def up(
     paths = Paths(root.resolve())
     with _alone(paths):
         record = _record(paths)
-        if record is not None and record.process() is not None:
+        if record is not None and record.process(paths) is not None:
             if record.state == "starting":
                 _await_end_of_start(paths)
             now = statuses.read_status(paths.root)
@@ -269,7 +269,7 @@ def _await_end_of_start(paths: Paths) -> None:
     ends = time.monotonic() + _PATIENCE
     while time.monotonic() < ends:
         record = statuses.read(paths)
-        if record is None or record.state != "starting" or record.process() is None:
+        if record is None or record.state != "starting" or record.process(paths) is None:
             return
         time.sleep(0.1)
 
@@ -289,7 +289,7 @@ def _record(paths: Paths) -> Record | None:
 def _end(paths: Paths) -> bool:
     """Stop the supervisor and any children it left behind; return whether it was running."""
     record = statuses.read(paths)
-    process = record.process() if record is not None else statuses.search(paths)
+    process = record.process(paths) if record is not None else statuses.search(paths)
     if process is not None:
         _terminate(process)
     _sweep(paths, record)

@@ -23,21 +23,19 @@ MODULE = "ops.sandbox.supervisor"
 # version of a running sandbox's interface: `up` restarts one of another version (2: closed to
 # other users)
 LAYOUT = 2
-_SAME_START = 0.05  # seconds; both readings come from the same counter
 
 
 @dataclass(frozen=True)
 class Record:
     """The supervisor's record.
 
-    `state` is starting, ready, failed or stopped. `pid` and `started` are None once stopped; the
+    `state` is starting, ready, failed or stopped. `pid` is None once stopped; the
     ports are retained for the next `up`.
     """
 
     state: str
     engine: str = "process"
     pid: int | None = None
-    started: float | None = None
     ports: Ports | None = None
     control: int | None = None  # port of /_ready
     failure: dict[str, str] = field(default_factory=dict)  # an OpsError's what, why, next
@@ -53,16 +51,17 @@ class Record:
     socket: str | None = None  # of the sandbox's own engine, if that is in use
     layout: int = LAYOUT
 
-    def process(self) -> psutil.Process | None:
-        """Return the recorded supervisor process if it is still running."""
-        if self.pid is None or self.started is None:
+    def process(self, paths: Paths) -> psutil.Process | None:
+        """Return the recorded supervisor process if it is still running.
+
+        Recognised by its command line: its start time, as the system computes it, moves with the
+        clock.
+        """
+        if self.pid is None:
             return None
         with contextlib.suppress(psutil.Error):
             found = psutil.Process(self.pid)
-            same = (
-                abs(found.create_time() - self.started) < _SAME_START and MODULE in found.cmdline()
-            )
-            if same and found.status() != psutil.STATUS_ZOMBIE:
+            if _supervises(found, paths):
                 return found
         return None
 
@@ -72,9 +71,7 @@ class Record:
 
     def stopped(self) -> Record:
         """Return the record of the same sandbox after a stop."""
-        return replace(
-            self, state="stopped", pid=None, started=None, control=None, failure={}, socket=None
-        )
+        return replace(self, state="stopped", pid=None, control=None, failure={}, socket=None)
 
 
 def read(paths: Paths) -> Record | None:
@@ -96,15 +93,15 @@ def search(paths: Paths) -> psutil.Process | None:
     """Find this folder's supervisor among the processes, in case its record is unreadable."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            words = process.cmdline()
-            ours = (
-                MODULE in words
-                and str(paths.root) in words
-                and process.uids().effective == os.geteuid()
-            )
-            if ours and process.status() != psutil.STATUS_ZOMBIE:
+            if _supervises(process, paths) and process.uids().effective == os.geteuid():
                 return process
     return None
+
+
+def _supervises(process: psutil.Process, paths: Paths) -> bool:
+    """Whether a process is the supervisor of this folder. Raises psutil.Error."""
+    words = process.cmdline()
+    return MODULE in words and str(paths.root) in words and process.status() != psutil.STATUS_ZOMBIE
 
 
 def _ask_ready(record: Record, timeout: float = 2.0) -> dict[str, Any] | None:
@@ -207,7 +204,7 @@ def read_status(root: Path) -> Status:
     record = read(Paths(root))
     if record is None:
         return Status(False, root, "damaged" if Paths(root).record.exists() else "down")
-    process = record.process()
+    process = record.process(Paths(root))
     if process is None:
         return Status(
             False, root, "down" if record.state in ("stopped", "failed") else "dead", record.engine

@@ -131,6 +131,14 @@ def test_a_second_up_changes_nothing(root: Path) -> None:
         lifecycle.up(root, registry="127.0.0.1:5000")
 
 
+def test_a_step_of_the_clock_ends_no_sandbox(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux computes start times from the clock: NTP, or a restored virtual machine, moves them."""
+    before = lifecycle.status(root)
+    create_time = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda each: create_time(each) + 58)
+    assert before.ready and lifecycle.status(root) == before
+
+
 def test_a_killed_postgres_comes_back_by_itself(root: Path) -> None:
     """kill -9 of PostgreSQL: the supervisor starts it again and the backend is healthy, without an
     `up`.

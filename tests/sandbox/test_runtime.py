@@ -234,7 +234,9 @@ def test_the_task_definition_overrides_command_and_entry_point(platform: ImagePl
     assert lines == ["['cmd']", "['own']", "['entry']"]
 
 
-def test_what_a_killed_supervisor_left_is_ended_by_the_next_up(platform: ImagePlatform) -> None:
+def test_what_a_killed_supervisor_left_is_ended_by_the_next_up(
+    platform: ImagePlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """sweep() ends recorded processes that still run, and nobody else's."""
     image = platform.shipped(
         BASE + 'CMD ["python3", "app.py"]\n', {"app.py": "import time; time.sleep(60)"}, "1"
@@ -242,7 +244,9 @@ def test_what_a_killed_supervisor_left_is_ended_by_the_next_up(platform: ImagePl
     container = platform.runtime().start(spec(image, print))
     foreign = platform.paths.tasks / "b2" / "pid-backend.json"
     foreign.parent.mkdir(parents=True)
-    foreign.write_text(json.dumps({"pid": os.getpid(), "started": 1.0}))
+    foreign.write_text(json.dumps({"pid": os.getpid(), "started": 1}))
+    create_time = psutil.Process.create_time  # as after a step of the clock
+    monkeypatch.setattr(psutil.Process, "create_time", lambda each: create_time(each) + 58)
     assert platform.runtime().sweep() == (container.pid,)
     assert ended(container) == 128 + signal.SIGKILL
     assert not foreign.exists()

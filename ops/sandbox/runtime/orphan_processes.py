@@ -1,7 +1,8 @@
 """The task processes of a sandbox, recorded on disk for the cleanup after a kill.
 
-One file per task, `tasks/<task id>/pid-<container>.json`, with the process's start time: a process
-that reuses the pid is never killed.
+One file per task, `tasks/<task id>/pid-<container>.json`, with the process's start: a process that
+reuses the pid is never killed. The start is counted from the boot, because the time that psutil
+computes from it moves with the system's clock.
 """
 
 from __future__ import annotations
@@ -16,18 +17,23 @@ import psutil
 
 from ops.sandbox.registry.store import write_aside
 
-_SAME_START = 0.05  # seconds: psutil's start times are read from the same counter
+_START_FIELD = 19  # of /proc/PID/stat after the name: clock ticks since the boot (proc(5), 22)
 
 
 def note(tasks: Path, task_id: str, name: str, pid: int) -> Path:
     """Record a new process; return the file."""
     path = tasks / task_id / f"pid-{name}.json"
-    try:
-        started = psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
-        started = 0.0
-    write_aside(path, json.dumps({"pid": pid, "started": started}).encode())
+    write_aside(path, json.dumps({"pid": pid, "started": _start(pid)}).encode())
     return path
+
+
+def _start(pid: int) -> int:
+    """Return when a process started, in clock ticks since the boot; 0 if there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return 0
+    return int(text.rpartition(")")[2].split()[_START_FIELD])
 
 
 def forget(path: Path) -> None:
@@ -54,7 +60,7 @@ def sweep(tasks: Path) -> tuple[int, ...]:
 def _end(path: Path) -> list[int]:
     try:
         record = json.loads(path.read_text())
-        pid, started = int(record["pid"]), float(record["started"])
+        pid, started = int(record["pid"]), int(record["started"])
     except (ValueError, KeyError, TypeError):
         return []
     family = _family(pid, started)
@@ -79,18 +85,18 @@ def _runs(process: psutil.Process) -> bool:
         return False
 
 
-def _family(pid: int, started: float) -> list[psutil.Process]:
+def _family(pid: int, started: int) -> list[psutil.Process]:
     """Return a task's process with its descendants, or its group if the process has ended."""
     try:
         process = psutil.Process(pid)
     except psutil.NoSuchProcess:
         process = None
-    if process is not None and abs(process.create_time() - started) > _SAME_START:
+    if process is not None and _start(pid) != started:
         return []  # another process reuses the pid
     group = [
         each
         for each in psutil.process_iter()
-        if _group(each.pid) == pid and each.create_time() >= started - _SAME_START
+        if _group(each.pid) == pid and _start(each.pid) >= started
     ]
     return list(
         {

@@ -20,8 +20,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from ops.core.errors import OpsError, error_kind
 from ops.sandbox import private, status
 from ops.sandbox.contracts import Paths, Timing
@@ -74,12 +72,10 @@ class Supervisor:
         ports = known.ports if known else None
         docker = _docker() if self.engine == "docker" else known.docker if known else None
         self.socket = private.socket_path(self.paths)
-        began = psutil.Process().create_time()
         self.record = status.Record(
             "starting",
             self.engine,
             os.getpid(),
-            began,
             ports,
             docker=docker,
             registry=self.registry,
