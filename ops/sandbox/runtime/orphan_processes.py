@@ -28,7 +28,7 @@ def note(tasks: Path, task_id: str, name: str, pid: int) -> Path:
 
 
 def _start(pid: int) -> int:
-    """Return when a process started, in clock ticks since the boot; 0 if there is none."""
+    """Return when a process started, in clock ticks since the boot; 0 if it has ended."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
