@@ -94,11 +94,16 @@ def test_down_up_and_current_by_tasks(platform: Checkout, by_task: str) -> None:
     objects = aws.client("s3").list_objects_v2(Bucket=bucket, Prefix="ops/tasks/")["Contents"]
     names = sorted(each["Key"].removeprefix("ops/tasks/").split("-")[0] for each in objects)
     assert names == ["bundles/code", "bundles/site"]
-    stopped = aws.client("ecs").list_tasks(
+    ecs = aws.client("ecs")
+    pages = ecs.get_paginator("list_tasks").paginate(
         cluster="dev-davidshaevel-cluster", desiredStatus="STOPPED"
-    )["taskArns"]
-    tasks = aws.client("ecs").describe_tasks(cluster="dev-davidshaevel-cluster", tasks=stopped)
-    text = json.dumps(tasks["tasks"], default=str)
+    )
+    tasks = [
+        ecs.describe_tasks(cluster="dev-davidshaevel-cluster", tasks=page["taskArns"])["tasks"]
+        for page in pages
+        if page["taskArns"]
+    ]
+    text = json.dumps(tasks, default=str)
     assert "inv-db-" in text and "OPS_TASK_URL" in text
     assert secret not in text + done.stdout + done.stderr
     assert "X-Amz-Signature" not in done.stdout + done.stderr

@@ -54,7 +54,7 @@ def test_forward_back_and_forward(here: Here) -> None:
 
 def test_a_plan_prints_the_sql_and_changes_nothing(here: Here) -> None:
     """--plan: the revisions, their SQL with Alembic's own bookkeeping, and where Python needs a
-    database, why it can't be printed.
+    database, why it is only known by running it.
     """
     here.project.write("0001", "CREATE TABLE a (id int)")
     here.project.write("0002", "    op.get_bind().exec_driver_sql('SELECT 1').scalar()")
@@ -62,7 +62,7 @@ def test_a_plan_prints_the_sql_and_changes_nothing(here: Here) -> None:
     assert (
         "CREATE TABLE a (id int);" in planned.text and "INSERT INTO alembic_version" in planned.text
     )
-    assert "can't be printed" in planned.text
+    assert "the rest is only known by running it" in planned.text
     assert [step["says"] for step in planned.document["plan"]] == [
         "Upgrade 0001 Revision 0001.",
         "Upgrade 0002 Revision 0002.",
