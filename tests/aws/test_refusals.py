@@ -72,9 +72,10 @@ def _answer(httpserver: HTTPServer, status: int, code: str, message: str = "no")
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_rejected_change_is_refused_whatever_its_code(
-    name: str, httpserver: HTTPServer, cloud_at: Any
+    name: str, httpserver: HTTPServer, cloud_at: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A 4xx at the first attempt: exit 3, AWS's words, and that nothing was changed."""
+    """A 4xx at every attempt: exit 3, AWS's words, and that nothing was changed."""
+    monkeypatch.setattr("time.sleep", lambda _: None)  # of botocore's pauses
     cloud = cloud_at(httpserver.url_for("/"))
     for code in BY_CODE:
         _answer(httpserver, 400, code, "not with these values")
