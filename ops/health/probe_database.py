@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ops.aws import ec2
 from ops.aws.rds import Instance
@@ -21,10 +20,6 @@ from ops.postgres import pending as postgres_pending
 from ops.ssh.errors import BeyondBastion
 from ops.state.model import ReleaseRecord
 from ops.tools import reachability
-
-if TYPE_CHECKING:
-    pass
-
 
 _BY_CONNECTION: tuple[Kind, ...] = ("connection", "connections", "schema")
 
