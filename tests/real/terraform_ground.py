@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from ops.aws import session
 from ops.core.config.settings import Settings
 from ops.health.before_after import before_and_after
@@ -56,6 +58,16 @@ class Ground:
     root: Path
     endpoint: str
     configured: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def fresh(cls, root: Path, endpoint: str, main: str = MAIN) -> Ground:
+        """A checkout with nothing applied yet, in an empty account that has the state's bucket."""
+        httpx.post(f"{endpoint}/moto-api/reset").raise_for_status()
+        root.mkdir(exist_ok=True)
+        found = cls(root, endpoint)
+        found.write(main=main)
+        found.client("s3").create_bucket(Bucket="states")
+        return found
 
     @property
     def directory(self) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from ops.core.errors import OpsError
@@ -42,12 +41,7 @@ def ground(
 ) -> Ground:
     require("terraform")
     monkeypatch.delenv("TF_CLI_CONFIG_FILE", raising=False)
-    httpx.post(f"{moto_address}/moto-api/reset").raise_for_status()
-    found = Ground(tmp_path / "a checkout", moto_address)
-    found.root.mkdir()
-    found.write(main=MAIN)
-    found.client("s3").create_bucket(Bucket="states")
-    return found
+    return Ground.fresh(tmp_path / "a checkout", moto_address, MAIN)
 
 
 def test_an_image_that_has_no_value_yet_is_named(ground: Ground) -> None:

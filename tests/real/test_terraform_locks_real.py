@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from ops.core.errors import Refused
@@ -71,11 +70,7 @@ def ground(
 ) -> Ground:
     require("terraform")
     monkeypatch.delenv("TF_CLI_CONFIG_FILE", raising=False)
-    httpx.post(f"{moto_address}/moto-api/reset").raise_for_status()
-    made = Ground(tmp_path, moto_address)
-    made.write(main=MAIN)
-    made.client("s3").create_bucket(Bucket="states")
-    return made
+    return Ground.fresh(tmp_path, moto_address, MAIN)
 
 
 def lock(ground: Ground, who: str = "ana@laptop", created: str = "2020-01-02T11:00:00.5Z") -> str:

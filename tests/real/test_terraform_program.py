@@ -7,7 +7,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from ops.core.errors import ConfigError, OpsError, Refused
@@ -27,12 +26,7 @@ def ground(
     """One variable, one resource, nothing applied yet; the bucket is empty."""
     require("terraform")
     monkeypatch.delenv("TF_CLI_CONFIG_FILE", raising=False)
-    httpx.post(f"{moto_address}/moto-api/reset").raise_for_status()
-    made = Ground(tmp_path / "a checkout", moto_address)
-    made.root.mkdir()
-    made.write(main=MAIN)
-    made.client("s3").create_bucket(Bucket="states")
-    return made
+    return Ground.fresh(tmp_path / "a checkout", moto_address)
 
 
 def applied(ground: Ground) -> TerraformWorkspace:
