@@ -8,7 +8,7 @@ response), since the clocks of laptops differ.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -46,16 +46,11 @@ def read(cloud: AwsSession, bucket: str, key: str) -> S3Object | None:
 
     Raises OpsError if the body is not a JSON object.
     """
-    from botocore.exceptions import ClientError
-
     what = f"s3://{bucket}/{key} (s3:GetObject)"
     with cloud.translated(what, _no_bucket(bucket)):
-        try:
-            answer = cloud.client("s3").get_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if code(error) in _ABSENT:
-                return None
-            raise
+        answer = _unless_absent(lambda: cloud.client("s3").get_object(Bucket=bucket, Key=key))
+        if answer is None:
+            return None
         body, etag, written = answer["Body"].read(1 << 20), answer["ETag"], answer["LastModified"]
         date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
     try:
@@ -129,18 +124,25 @@ def put_bytes(cloud: AwsSession, bucket: str, key: str, body: bytes) -> None:
 
 def get_bytes(cloud: AwsSession, bucket: str, key: str) -> bytes | None:
     """The content of an object (s3:GetObject); None if it does not exist."""
-    from botocore.exceptions import ClientError
-
     with cloud.translated(f"s3://{bucket}/{key} (s3:GetObject)", _no_bucket(bucket)):
-        try:
-            answer = cloud.client("s3").get_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if code(error) in _ABSENT:
-                return None
-            raise
+        answer = _unless_absent(lambda: cloud.client("s3").get_object(Bucket=bucket, Key=key))
+        if answer is None:
+            return None
         str(answer["ETag"])
         content: bytes = answer["Body"].read()
         return content
+
+
+def _unless_absent(call: Callable[[], Any]) -> Any:
+    """The answer of a call about an object; None if it does not exist."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return call()
+    except ClientError as error:
+        if code(error) in _ABSENT:
+            return None
+        raise
 
 
 def delete(cloud: AwsSession, bucket: str, key: str) -> None:
@@ -172,17 +174,10 @@ def exists(cloud: AwsSession, arn: str) -> bool:
 
     Without s3:ListBucket, S3 answers 403 for a missing object too: Unreachable is raised then.
     """
-    from botocore.exceptions import ClientError
-
     bucket, _, key = arn.rpartition(":::")[2].partition("/")
     with cloud.translated(f"s3://{bucket}/{key} (s3:GetObject)", _no_bucket(bucket)):
-        try:
-            answer = cloud.client("s3").head_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if code(error) in _ABSENT:
-                return False
-            raise
-        return bool(answer["ETag"])  # which every object has
+        answer = _unless_absent(lambda: cloud.client("s3").head_object(Bucket=bucket, Key=key))
+        return answer is not None and bool(answer["ETag"])  # which every object has
 
 
 def keys(cloud: AwsSession, bucket: str, prefix: str, limit: int) -> tuple[str, ...]:
