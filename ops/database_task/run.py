@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ops.core import ui
-from ops.core.errors import Cancelled, Denied, Interrupted, OpsError, Unreachable
+from ops.core.errors import Cancelled, Denied, OpsError, Unreachable
 from ops.core.redaction.redact import redact_lines
 from ops.core.text import format_error
 from ops.database_task import connect, recorded
@@ -21,6 +21,7 @@ from ops.database_task.connect import REDACT, DatabaseConnection, raise_error
 from ops.database_task.run_log import RunLog, unknown_result
 from ops.database_task.running import RunningTask
 from ops.migrations.plan import MigrationPlan
+from ops.migrations.remote.interruption import leave_or_cancel
 from ops.migrations.remote.result import outcome_from, outcome_of
 from ops.migrations.run import RunOptions, RunResult
 from ops.migrations.target import MigrationTarget
@@ -132,7 +133,8 @@ class RunWatch:
         try:
             self._follow()
         except KeyboardInterrupt as interruption:
-            raise self._on_interrupt(interruption) from None
+            place = f"in task {self.running.task.id}"
+            raise leave_or_cancel(interruption, self.id, place, self.cancel) from None
         return self.result()
 
     def result(self) -> RunResult:
@@ -216,27 +218,6 @@ class RunWatch:
                 f"inv db.attach --run {self.id}",
             ) from None
 
-    def _on_interrupt(self, interruption: KeyboardInterrupt) -> OpsError:
-        """Leave the run alone, or cancel it, after an interrupt of this watcher.
-
-        A lost terminal leaves it, Ctrl-C on a terminal asks, and any other signal cancels it.
-        """
-        signal = interruption.signal_name if isinstance(interruption, Interrupted) else "SIGINT"
-        if signal == "SIGHUP" or (signal == "SIGINT" and ui.on_terminal() and not _wants_cancel()):
-            return Cancelled(
-                f"interrupted by {signal}: run {self.id} is no longer watched",
-                f"it continues in task {self.running.task.id}",
-                f"inv db.attach --run {self.id}, or inv db.cancel --run {self.id}",
-            )
-        try:
-            return self.cancel()
-        except KeyboardInterrupt:
-            return Cancelled(
-                f"run {self.id} is being cancelled",
-                "interrupted again: its end is not waited for",
-                f"inv db.attach --run {self.id}",
-            )
-
     def cancel(self) -> OpsError:
         """Stop the task (SIGTERM), wait for the rollback, and return the run's error."""
         try:
@@ -271,12 +252,3 @@ def _no_database() -> Iterator[DatabaseAccess]:
     """Not called: the states that ask the database are handled before."""
     raise AssertionError("a task's result needs no database")
     yield
-
-
-def _wants_cancel() -> bool:
-    """Ask whether to cancel the run; a second Ctrl-C means no."""
-    try:
-        answer = ui.read_answer("cancel it there, or leave it running? [c/L] ")
-    except KeyboardInterrupt:
-        return False
-    return answer.lower().startswith("c")

@@ -18,12 +18,13 @@ from typing import Any, ClassVar, TypeVar
 
 from ops.core import ui
 from ops.core.config.database import Bastion
-from ops.core.errors import Cancelled, Interrupted, OpsError, Refused, Unreachable
+from ops.core.errors import Cancelled, OpsError, Refused, Unreachable
 from ops.core.retry import pauses_within, retry
 from ops.core.text import format_error
 from ops.migrations.plan import MigrationPlan
 from ops.migrations.remote import bastion, bundle
 from ops.migrations.remote.bastion import BastionEnvironment
+from ops.migrations.remote.interruption import leave_or_cancel
 from ops.migrations.remote.result import outcome_of
 from ops.migrations.run import RunOptions, RunResult, run_from_here
 from ops.migrations.target import MigrationTarget
@@ -240,29 +241,13 @@ class RemoteRun:
         self.progress("connected again")
 
     def _on_interrupt(self, interruption: KeyboardInterrupt) -> OpsError:
-        """Leave the run alone, or cancel it, after an interrupt of this watcher.
+        place = "on the bastion" if self.started else ""
+        return leave_or_cancel(interruption, self.id, place, self._cancelled)
 
-        A lost terminal leaves it, Ctrl-C on a terminal asks, and any other signal cancels it.
-        """
-        signal = interruption.signal_name if isinstance(interruption, Interrupted) else "SIGINT"
-        leave = signal == "SIGHUP" or (
-            signal == "SIGINT" and ui.on_terminal() and not _wants_cancel()
-        )
-        if leave and self.started:
-            return Cancelled(
-                f"interrupted by {signal}: run {self.id} is no longer watched",
-                "it continues on the bastion",
-                f"inv db.attach --run {self.id}, or inv db.cancel --run {self.id}",
-            )
-        try:
-            ended = self.cancel()
-            return Cancelled(ended.what, ended.why, ended.next)
-        except KeyboardInterrupt:
-            return Cancelled(
-                f"run {self.id} is being cancelled",
-                "interrupted again: its end is not waited for",
-                f"inv db.attach --run {self.id}",
-            )
+    def _cancelled(self) -> OpsError:
+        """Cancel the run; its error is an interruption of this command (exit code 130)."""
+        ended = self.cancel()
+        return Cancelled(ended.what, ended.why, ended.next)
 
     def cancel(self) -> OpsError:
         """Interrupt the run, wait for its rollback, and return its error.
@@ -305,15 +290,6 @@ def _unknown_run(message: WatchMessage | CancelAnswer) -> Refused:
         f"known there: {', '.join(message['known']) or 'none'}",
         "inv db.attach --run ID, or inv db.history",
     )
-
-
-def _wants_cancel() -> bool:
-    """Ask whether to cancel the run; a second Ctrl-C means no."""
-    try:
-        answer = ui.read_answer("cancel it there, or leave it running? [c/L] ")
-    except KeyboardInterrupt:
-        return False
-    return answer.lower().startswith("c")
 
 
 def attach(
