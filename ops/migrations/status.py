@@ -107,8 +107,9 @@ def ping(target: MigrationTarget) -> Report:
         "way": way,
         **vars(answer),
     }
+    through = f" {way}" if way else ""
     text = (
-        f"{target.where} answers {way} in {format_duration(answer.took_s)}: "
+        f"{target.where} answers{through} in {format_duration(answer.took_s)}: "
         f"PostgreSQL {answer.server}, {answer.tls or 'without TLS'}, as {answer.user}"
     )
     if answer.read_only:
