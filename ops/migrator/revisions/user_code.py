@@ -102,7 +102,13 @@ def contained(hide: Hide | None = None) -> Iterator[None]:
     to stderr. Raises UserCodeError also for a thread of user code that failed meanwhile.
     """
     block = _Block(hide or output.current_filter())
-    with output.filtered(hide), interrupts.enforced(), _endings_refused(), _observed(block):
+    with (
+        output.filtered(hide),
+        interrupts.enforced(),
+        _endings_refused(),
+        _observed(block),
+        _no_bytecode_written(),
+    ):
         try:
             yield
         except BaseException as problem:
@@ -115,6 +121,20 @@ def contained(hide: Hide | None = None) -> Iterator[None]:
         interrupts.raise_swallowed(None)
         if block.failures:
             raise UserCodeError(block.failures[0])
+
+
+@contextmanager
+def _no_bytecode_written() -> Iterator[None]:
+    """Leave no .pyc of a revision behind.
+
+    Python takes a .pyc for current if the source's size and its time to the second agree, so a file
+    that was edited within that second would run as it was before.
+    """
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def _is_interruption(problem: BaseException) -> bool:
