@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from tests.terraform.fake_terraform import Scene
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def platform(new_checkout: Callable[[str], Checkout]) -> Iterator[Checkout]:
-    """A checkout whose sandbox is up, and rolls out by ECS whatever this machine has."""
+    """A checkout whose sandbox is up, and rolls out by ECS whatever this machine has.
+
+    A file's own: what another file's tests deployed, logged or broke cannot matter to it.
+    """
     checkout = new_checkout("platform")
     up = checkout.inv("sandbox.up", "--rollout", "ecs")
     try:
