@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ops.aws.facts import ServiceState, Target
 from ops.ecs.model import WatchResult
 from ops.ecs.rules.count import decide_count
-from ops.ecs.rules.verdict import Decision
+from ops.ecs.rules.verdict.observation import Decision
 from ops.ecs.watch import DeploymentWatch
 
 

@@ -23,20 +23,15 @@ from ops.ecs.model import NO_OPTIONS, NO_TRAFFIC, Display, TrafficState, WatchOp
 from ops.ecs.observer import EcsObserver as EcsObserver
 from ops.ecs.rules import polling
 from ops.ecs.rules.stop_diagnosis import GONE, find_cause, same_failure, stop_finding
-from ops.ecs.rules.verdict import (
+from ops.ecs.rules.verdict.observation import (
     Decision,
     Observation,
     RolloutHistory,
-    Settling,
-    baking,
-    deadline,
-    decide,
     remember,
-    same_tasks,
-    settle,
-    settle_time,
     wants_details,
 )
+from ops.ecs.rules.verdict.rollout import baking, deadline, decide
+from ops.ecs.rules.verdict.settling import Settling, same_tasks, settle, settle_time
 
 _NO_LINES: tuple[str, ...] = ()
 _NO_TASKS: tuple[TaskState, ...] = ()

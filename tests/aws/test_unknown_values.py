@@ -20,7 +20,8 @@ from ops.deploy.rules.plan import undo_target
 from ops.diagnosis.rules.tasks import reach
 from ops.ecs.rules.run_failures import explain
 from ops.ecs.rules.stop_diagnosis import find_cause, stop_finding
-from ops.ecs.rules.verdict import Observation, RolloutHistory, baking, decide, remember
+from ops.ecs.rules.verdict.observation import Observation, RolloutHistory, remember
+from ops.ecs.rules.verdict.rollout import baking, decide
 from ops.health.rules import database, edge
 from ops.health.rules import services as service_rules
 from ops.health.rules import targets as target_rules

@@ -16,7 +16,7 @@ from ops.deploy.operations.scale import PlannedScale
 from ops.deploy.rules.scale import ScaleFacts, parse_count, plan_scale
 from ops.ecs import live_display
 from ops.ecs.rules.count import decide_count
-from ops.ecs.rules.verdict import Observation, RolloutHistory
+from ops.ecs.rules.verdict.observation import Observation, RolloutHistory
 from ops.platform import Platform
 from ops.terraform.files import service_blocks
 from ops.terraform.rules.desired_count import sets_desired_count

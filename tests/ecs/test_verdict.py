@@ -8,17 +8,9 @@ import pytest
 
 from ops.aws.facts import LoadBalancer
 from ops.core.findings import Verdict
-from ops.ecs.rules.verdict import (
-    Observation,
-    RolloutHistory,
-    Settling,
-    decide,
-    remember,
-    same_tasks,
-    settle,
-    settle_time,
-    wants_details,
-)
+from ops.ecs.rules.verdict.observation import Observation, RolloutHistory, remember, wants_details
+from ops.ecs.rules.verdict.rollout import decide
+from ops.ecs.rules.verdict.settling import Settling, same_tasks, settle, settle_time
 from tests.ecs.stops import BACK, NEWER, OLD, OLD_ONE, OURS, box, crashed, deployment, service, task
 
 ROLLING = "ECS deployment circuit breaker: rolling back to deploymentId ecs-svc/9."

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from ops.aws.facts import ServiceState, Target
 from ops.core.findings import Verdict
 from ops.core.text import format_count
-from ops.ecs.rules.verdict import APPEARS_S, GONE_AFTER, Decision, Observation, failure_reason
+from ops.ecs.rules.verdict.failure import failure_reason
+from ops.ecs.rules.verdict.observation import Decision, Observation
+from ops.ecs.rules.verdict.rollout import APPEARS_S, GONE_AFTER
 
 
 def decide_count(

@@ -60,7 +60,8 @@ class StopCause:
     def kind(self) -> Kind:
         """Whether a retry can help; a network failure counts as transient once.
 
-        The second task with the same network failure makes it final (`ops.ecs.rules.verdict`).
+        The second task with the same network failure makes it final
+        (`ops.ecs.rules.verdict.failure`).
         """
         return "transient" if self.reason.network else self.reason.kind
 

@@ -1,29 +1,22 @@
 """Decide the verdict or phase of a rollout from observations of our deployment (pure).
 
 Stable is not deployed: a completed rollback looks as stable as a success, so nothing here asks
-whether the service is stable. `rolloutState` becomes FAILED only with the circuit breaker on;
-without it, the stopped tasks of our deployment decide. Slow start is no failure: a running task
-that is not healthy yet is waited for until ECS stops it or the time is up.
-
-Facts that later answers drop (ECS no longer lists a failed deployment once its rollback is done)
-are kept in `RolloutHistory`.
+whether the service is stable. Slow start is no failure: a running task that is not healthy yet is
+waited for until ECS stops it or the time is up.
 """
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from dataclasses import dataclass, replace
-
-from ops.aws.facts import Deployment, Event, ServiceState, TaskDefinitionArn, TaskState
+from ops.aws.facts import Deployment, ServiceState, TaskDefinitionArn
 from ops.core.findings import Verdict
-from ops.ecs.rules.stop_diagnosis import StopCause, find_cause
+from ops.ecs.rules.stop_diagnosis import find_cause
+from ops.ecs.rules.verdict.failure import blames_revision, failure_reason
+from ops.ecs.rules.verdict.observation import Decision, Observation, RolloutHistory, older
 
 APPEARS_S = 12.0  # ECS is eventually consistent: a deployment may be missing from the first answers
 # with rollback on, ECS starts it within seconds of FAILED, or never if no deployment has completed
 _ROLLS_BACK_S = 60.0
 GONE_AFTER = 2  # consecutive answers without the service; a single one may be wrong
-_SETTLE_S = 30.0  # how long tasks without a target group must run after the rollout
 # lifecycle stages without production traffic; one that is not known here may have it
 _BEFORE_SHIFT = frozenset(
     {
@@ -37,144 +30,6 @@ _BEFORE_SHIFT = frozenset(
     }
 )
 _KNOWN_STATES = (None, "IN_PROGRESS", "COMPLETED", "FAILED")
-_ROLLING_BACK = re.compile(r"roll(?:ing|ed)[ -]?back", re.IGNORECASE)
-_NAMED = re.compile(r"rolling back to deployment(?:Id)? \(?(?P<id>ecs-svc/\w+)", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class RolloutHistory:
-    """What earlier polls showed of our deployment.
-
-    `ours`: as last seen, at `seen_at` (seconds); `failed_at`: when it first was FAILED;
-    `rollback`: the id of its rollback.
-
-    `missing`: consecutive answers, up to the last one, without the service.
-    """
-
-    ours: Deployment | None = None
-    seen_at: float = 0.0
-    failed_at: float | None = None
-    rollback: str | None = None
-    missing: int = 0
-
-
-@dataclass(frozen=True)
-class Observation:
-    """One poll: seconds since the watch began, the service, and our stopped tasks so far.
-
-    `service` is None if ECS has no service of that name.
-
-    `stage`: the lifecycleStage of the service deployment, empty if it was not read.
-    """
-
-    at: float
-    service: ServiceState | None
-    stopped: tuple[TaskState, ...] = ()
-    history: RolloutHistory = RolloutHistory()
-    container: str | None = None
-    stage: str = ""
-
-
-@dataclass(frozen=True)
-class Settling:
-    """A completed deployment whose tasks must keep running before it succeeds.
-
-    `since` (seconds): when these tasks were first seen; `stopped`: the stops known by then.
-    """
-
-    since: float
-    tasks: frozenset[str]
-    stopped: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Decision:
-    """A verdict, or None while in progress.
-
-    `phase` is one word or two for the table, `why` a sentence.
-
-    `baking`: all new tasks run, and ECS only waits for its bake time.
-    """
-
-    verdict: Verdict | None
-    phase: str
-    why: str = ""
-    baking: bool = False
-
-
-def remember(
-    history: RolloutHistory, service: ServiceState | None, id: str, at: float
-) -> RolloutHistory:
-    """Add one more answer to `history`."""
-    if service is None:
-        return replace(history, missing=history.missing + 1)
-    history = replace(history, missing=0)
-    now = service.deployment(id)
-    ours = now or history.ours
-    failed_at = history.failed_at
-    if (
-        failed_at is None
-        and ours
-        and (ours.rollout_state == "FAILED" or _event_says_failed(service, id))
-    ):
-        failed_at = at
-    history = replace(
-        history, ours=ours, seen_at=at if now else history.seen_at, failed_at=failed_at
-    )
-    return replace(history, rollback=history.rollback or _rollback_of(history, service, id))
-
-
-def _event_says_failed(service: ServiceState, id: str) -> bool:
-    """Whether an event reports the failure.
-
-    It stays when the deployment is no longer listed.
-    """
-    return any(f"deployment {id}) deployment failed" in event.message for event in service.events)
-
-
-def _rollback_of(history: RolloutHistory, service: ServiceState, id: str) -> str | None:
-    """The id of the deployment by which ECS rolls ours back, or None.
-
-    Its reason or an event says so, or it is an older deployment that is PRIMARY again.
-    """
-    ours, primary = history.ours, service.primary
-    if primary is None or primary.id == id or ours is None:
-        return None
-    if _ROLLING_BACK.search(primary.rollout_reason) and not _older_than_known(
-        primary, ours, service, id
-    ):
-        return primary.id
-    if any(
-        (named := _NAMED.search(event.message))
-        and named["id"] == primary.id
-        and _after(event, ours)
-        for event in service.events
-    ):
-        return primary.id
-    came_back = _older(primary, ours) and (
-        service.deployment(id) is not None or history.failed_at is not None
-    )
-    return primary.id if came_back else None  # UpdateService always makes a newer one
-
-
-def _older(one: Deployment, other: Deployment) -> bool:
-    return bool(one.created_at and other.created_at and one.created_at < other.created_at)
-
-
-def _after(event: Event, ours: Deployment) -> bool:
-    return not (event.at and ours.created_at) or event.at >= ours.created_at
-
-
-def _older_than_known(
-    primary: Deployment, ours: Deployment, service: ServiceState, id: str
-) -> bool:
-    """Whether the answer predates our deployment.
-
-    Its PRIMARY was itself a rollback of an earlier one.
-    """
-    return (
-        _older(primary, ours) and service.deployment(id) is None and ours.rollout_state != "FAILED"
-    )
 
 
 def decide(
@@ -272,7 +127,7 @@ def _superseded_decision(
     """
     target = TaskDefinitionArn(primary.task_definition).label
     last = observation.history.ours
-    if ours is None and last and _older(primary, last):
+    if ours is None and last and older(primary, last):
         if observation.at - observation.history.seen_at < APPEARS_S:
             return Decision(None, "waiting for ECS")
         why = (
@@ -380,7 +235,7 @@ def _in_progress_decision(
     if doom:
         return Decision(None, "failing, ECS will roll back", doom)
     causes = [find_cause(task, observation.container) for task in observation.stopped]
-    if any(_blames_revision(cause) for cause in causes):
+    if any(blames_revision(cause) for cause in causes):
         return Decision(None, "a task stopped, retried")
     if ours.running < ours.desired and (lacking := [each for each in causes if each.failure]):
         return Decision(None, "waiting for capacity", lacking[-1].reason.says)
@@ -406,127 +261,10 @@ def _stage_words(stage: str) -> str:
     return stage.lower().replace("_", " ")
 
 
-def settle_time(configured: float | None, service: ServiceState, id: str) -> float:
-    """Seconds that the tasks of deployment `id` must run after its rollout completed.
-
-    Without a `configured` time: 30 if no target group checks the tasks, since only running for a
-    while shows that they are healthy, else 0.
-    """
-    ours = service.deployment(id)
-    if ours is None or not ours.desired:
-        return 0.0
-    if configured is not None:
-        return configured
-    return 0.0 if service.load_balancers else _SETTLE_S
-
-
-def settle(settling: Settling, observation: Observation, settle_s: float) -> Decision:
-    """Fail if a task stopped since the rollout completed, else wait for `settle_s`."""
-    for task in sorted(
-        observation.stopped,
-        key=lambda task: task.stopped_at.timestamp() if task.stopped_at else 0.0,
-    ):
-        why = find_cause(task, observation.container)
-        if task.arn not in settling.stopped and _blames_revision(why):
-            why_failed = (
-                f"task {task.id} stopped within {settle_s:g} s of the completed rollout: "
-                f"{_words(why)}"
-            )
-            return Decision(Verdict.FAILED, "failed", why_failed)
-    if observation.at - settling.since < settle_s:
-        return Decision(None, "settling")
-    return Decision(Verdict.SUCCEEDED, "completed", f"the same tasks have run for {settle_s:g} s")
-
-
-def same_tasks(settling: Settling, running: frozenset[str], desired: int) -> bool:
-    """Whether the tasks of `settling` still run.
-
-    Tasks that a smaller desired count removed do not matter.
-    """
-    kept = settling.tasks & running
-    return bool(settling.tasks) and len(kept) >= min(desired, len(settling.tasks))
-
-
-def failure_reason(observation: Observation) -> str:
-    """Why the rollout fails, or an empty string.
-
-    A final cause, or the second stop with the same cause; stops for lack of capacity never are.
-    """
-    seen: defaultdict[tuple[str, str, int | None], list[TaskState]] = defaultdict(list)
-    for task in sorted(
-        observation.stopped,
-        key=lambda task: task.stopped_at.timestamp() if task.stopped_at else 0.0,
-    ):
-        why = find_cause(task, observation.container)
-        if not _blames_revision(why):
-            continue
-        if why.kind == "final":
-            return f"task {task.id} stopped, and a retry can't help: {_words(why)}"
-        if any(_is_repeat(why, earlier, task) for earlier in seen[why.key]):
-            return f"task {task.id} is the second to stop with the same cause: {_words(why)}"
-        seen[why.key].append(task)
-    return ""
-
-
-def _blames_revision(why: StopCause) -> bool:
-    """Whether a stop may be the revision's fault, so that an earlier one would not meet it."""
-    return why.failure and not why.reason.capacity
-
-
-def _is_repeat(why: StopCause, earlier: TaskState, task: TaskState) -> bool:
-    """Whether a stop repeats an earlier one.
-
-    A transient cause counts again only for a task created after the first stop: two tasks hit
-    by one short outage count once (network failures always count).
-    """
-    if (
-        why.kind != "transient"
-        or why.reason.network
-        or not (earlier.stopped_at and task.created_at)
-    ):
-        return True
-    return task.created_at >= earlier.stopped_at
-
-
-def _words(why: StopCause) -> str:
-    exit_code = f", exit code {why.exit_code}" if why.exit_code is not None else ""
-    return f"{why.code or 'unknown reason'}{exit_code}"
-
-
 def _counts(observation: Observation, id: str) -> str:
     ours = observation.service.deployment(id) if observation.service else None
     return (
         f"{ours.running} of {ours.desired} tasks run, {ours.pending} pending"
         if ours
         else "our deployment is not listed"
-    )
-
-
-def wants_details(previous: ServiceState | None, current: ServiceState | None) -> bool:
-    """Whether counts, failures, states or events changed since the previous answer."""
-    return _fingerprint(previous) != _fingerprint(current)
-
-
-def _fingerprint(service: ServiceState | None) -> object:
-    if service is None:
-        return None
-    deployments = tuple(
-        (
-            each.id,
-            each.status,
-            each.desired,
-            each.running,
-            each.pending,
-            each.failed,
-            each.rollout_state,
-        )
-        for each in service.deployments
-    )
-    return (
-        service.status,
-        service.desired,
-        service.running,
-        service.pending,
-        deployments,
-        frozenset(event.id for event in service.events),
     )

@@ -1,0 +1,1 @@
+"""The verdict on a rollout, by what polls showed of it (pure)."""
