@@ -140,7 +140,7 @@ def _credentials_error(
 ) -> OpsError | None:
     if name in _EXPIRED or ("expired" in message.lower() and name in _NO_CREDENTIALS):
         state = "there is no valid login" if name in _NO_LOGIN else "the login has expired"
-        advice = _login_advice(profile, endpoint)
+        advice = login_advice(profile, endpoint)
         if name == "RequestExpired":  # EC2's code for both
             state, advice = (
                 f"{state}, or this machine's clock is wrong",
@@ -149,7 +149,7 @@ def _credentials_error(
         return CredentialsRefused(what, f"{state} ({name}: {message})", advice)
     if name in _NO_CREDENTIALS:
         if profile or name != "NoCredentialsError":
-            advice = _login_advice(profile, endpoint)
+            advice = login_advice(profile, endpoint)
         else:
             advice = "set aws.profile in invoke.yaml, or log in: aws configure sso"
         return CredentialsRefused(what, f"there are no AWS credentials ({message})", advice)
@@ -216,14 +216,14 @@ def profile_error(what: str, problem: object, profile: str | None) -> ConfigErro
     return ConfigError(what, why, "correct it in ~/.aws/config")
 
 
-def _login_advice(profile: str | None, endpoint: str | None) -> str:
+def login_advice(profile: str | None, endpoint: str | None) -> str:
     """The command that renews the credentials of a profile, by the kind of the profile."""
     if endpoint:
         return "renew aws.access_key and aws.secret_key in the environment's overlay"
     option = f" --profile {profile}" if profile else ""
     config = _profile_config(profile)
     if source := config.get("source_profile"):
-        return _login_advice(source, None) if source != profile else "correct ~/.aws/config"
+        return login_advice(source, None) if source != profile else "correct ~/.aws/config"
     if "credential_process" in config:
         return "run the profile's credential_process by hand, to see why it fails"
     if file := config.get("web_identity_token_file"):

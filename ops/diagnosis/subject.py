@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ops.aws.ecr import repository_name
+from ops.aws.errors import login_advice
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
@@ -23,6 +24,8 @@ def subject(settings: Settings) -> dict[str, Any]:
         "site": environment.site or "",
         "alb": environment.alb or "",
         "profile": environment.aws.profile or "",
+        "overlay": environment.overlay or "",
+        "login": login_advice(environment.aws.profile, environment.aws.endpoint),
         "instance": (database.instance if database else None) or "",
         "secret": (database.secret if database else None) or "",
         "terraform": terraform.directory if terraform else "",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ops.aws.errors import login_advice
 from ops.core.errors import ConfigError, OpsError
 from ops.core.files import write_atomic
 from ops.terraform import files, process
@@ -97,11 +98,7 @@ def connect(settings: Settings) -> TerraformProgram:
                 f"relative to source; files: to directory)"
             )
             raise ConfigError(f"Terraform's {path}", "there is no such file or folder", how)
-    login = (
-        f"aws sso login --profile {environment.aws.profile}"
-        if environment.aws.profile
-        else "renew the AWS credentials"
-    )
+    login = login_advice(environment.aws.profile, environment.aws.endpoint)
     return TerraformProgram(
         directory,
         child_environment(settings, os.environ),

@@ -27,6 +27,8 @@ SUBJECT: dict[str, Any] = {
     "site": "https://example.com",
     "alb": "http://alb.example.com",
     "profile": "",
+    "overlay": "",
+    "login": "renew the token in /run/token, then run it again",
     "instance": "dev-db",
     "secret": "dev-db-credentials",
     "terraform": "",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ops.diagnosis import render
+from ops.diagnosis.diagnose import diagnose
 from ops.diagnosis.model import Diagnosis
 from ops.diagnosis.rules import topics
 from tests.diagnosis.database_incidents import check, clocks, healthy
-from tests.diagnosis.incidents import causes, find
+from tests.diagnosis.incidents import SUBJECT, causes, find, snapshot
 
 MISMATCH = "The request signature we calculated does not match the signature you provided."
 EXPIRED = (
@@ -48,7 +51,9 @@ def test_a_refusal_of_aws_is_the_only_root(
 ) -> None:
     found = refused(code, message, machine or "2026-11-28T03:00:00+00:00")
     assert causes(found) == [cause]
-    assert f"{code}: {message}" in found.roots[0].candidate.finding.evidence[0].text
+    finding = found.roots[0].candidate.finding
+    assert f"{code}: {message}" in finding.evidence[0].text
+    assert (SUBJECT["login"] in finding.fix) is (cause != "clock_wrong")
 
 
 def test_credentials_of_another_account_are_the_only_root() -> None:
@@ -58,6 +63,24 @@ def test_credentials_of_another_account_are_the_only_root() -> None:
     found = find(documents)
     assert causes(found) == ["wrong_account"]
     assert "210987654321" in found.roots[0].candidate.finding.evidence[0].text
+
+
+@pytest.mark.parametrize(
+    ("subject", "fix"),
+    [
+        ({"profile": "ours"}, r"correct environments.dev.aws.profile \(ours\)"),
+        ({"overlay": "local.yaml"}, "correct aws.access_key and aws.secret_key in local.yaml"),
+        ({}, "set environments.dev.aws.profile"),
+    ],
+)
+def test_other_credentials_are_chosen_where_these_came_from(
+    subject: dict[str, str], fix: str
+) -> None:
+    """Logging in again to the same profile does not change the account."""
+    documents = healthy()
+    documents["aws/identity"]["account"] = "210987654321"
+    found = diagnose(replace(snapshot(documents), subject={**SUBJECT, **subject}))
+    assert re.match(fix, found.roots[0].candidate.finding.fix[0])
 
 
 def test_the_direction_of_a_wrong_clock_is_named() -> None:

@@ -152,10 +152,14 @@ def test_a_wrong_account_is_the_only_refusal() -> None:
 
 
 def test_an_expired_login_says_how_to_log_in() -> None:
-    """An expired login names the command for the configured profile, and where an overlay holds the
-    keys, the overlay's own hint.
+    """An expired login has the advice that fits the profile. For another reason, the same question
+    by hand, or where an overlay holds the keys, the overlay's own hint.
     """
-    assert answer("credentials", identity=NO).next == "aws sso login --profile davidshaevel-dev"
+    expired = replace(NO, login="aws configure --profile davidshaevel-dev")
+    assert answer("credentials", identity=expired).next == expired.login
+    assert answer("credentials", identity=NO).next == (
+        "aws sts get-caller-identity --profile davidshaevel-dev"
+    )
     rehearsal = environment(overlay="local.yaml", overlay_hint="start the platform")
     assert answer("credentials", rehearsal, identity=NO).next == "start the platform"
     expired = Unknown("the login has expired", login="renew the keys")

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 def credentials(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """Check that the credentials belong to the configured account (STS GetCallerIdentity)."""
     if isinstance(facts.identity, Unknown):
-        login = _login(environment)
-        if environment.overlay and facts.identity.login:  # AWS answers: starting it is no cure
-            login = facts.identity.login
+        login = facts.identity.login or _login(environment)
         return refuse_unknown("whose credentials these are", facts.identity, login)
     found = facts.identity
     if found.account != environment.account:
@@ -46,8 +44,8 @@ def _login(environment: Environment) -> str:
     if environment.overlay:
         return environment.overlay_hint or f"correct {environment.overlay}"
     if environment.aws.profile:
-        return f"aws sso login --profile {environment.aws.profile}"
-    return "AWS_PROFILE=NAME inv …, or aws sso login"
+        return f"aws sts get-caller-identity --profile {environment.aws.profile}"
+    return "aws sts get-caller-identity"
 
 
 def _other_credentials(facts: ReleaseFacts, environment: Environment) -> str:

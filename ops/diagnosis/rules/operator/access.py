@@ -96,7 +96,7 @@ def wrong_account(incident: Incident) -> Iterator[Candidate]:
             evidence("sts:GetCallerIdentity Arn", found.get("arn", "")),
             evidence("invoke.yaml account", expected),
         ),
-        (_login(incident), f"{incident.aws} sts get-caller-identity"),
+        (_other_credentials(incident), f"{incident.aws} sts get-caller-identity"),
     )
     yield Candidate(finding, because="AWS names the account; nothing read there is this platform's")
 
@@ -161,7 +161,7 @@ def credentials_expired(incident: Incident) -> Iterator[Candidate]:
     "sso_session_ended",
     layer="access",
     symptoms="Error loading SSO Token; the SSO session has expired or is otherwise invalid.",
-    cure="aws sso login",
+    cure="Log in again: aws sso login.",
     explains=("*",),
 )
 def sso_session_ended(incident: Incident) -> Iterator[Candidate]:
@@ -215,8 +215,18 @@ def credentials_invalid(incident: Incident) -> Iterator[Candidate]:
 
 
 def _login(incident: Incident) -> str:
+    """How to renew these credentials; incidents saved by earlier versions do not say it."""
+    return str(incident.subject.get("login") or "renew the credentials")
+
+
+def _other_credentials(incident: Incident) -> str:
+    if overlay := incident.subject.get("overlay"):
+        return f"correct aws.access_key and aws.secret_key in {overlay}"
+    key = f"environments.{incident.environment}.aws.profile"
     profile = incident.subject.get("profile")
-    return f"aws sso login --profile {profile}" if profile else "aws sso login"
+    if profile:
+        return f"correct {key} ({profile}), or log in to the environment's account"
+    return f"set {key}, or AWS_PROFILE=NAME inv …"
 
 
 def _refused(
