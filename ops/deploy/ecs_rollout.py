@@ -30,6 +30,7 @@ from ops.deploy.rules.steps import (
 
 _STOP_PAUSES_S = (1.0,) * 20  # until ECS has begun to roll a stopped deployment back
 _UNSEEN_S = 30.0  # how long a rollback is watched while ECS cannot be read
+_EARLIER = "; an earlier run registered it"
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,11 @@ class EcsRollout:
         An equal latest revision (left by a killed run) is reused.
         """
         wanted = with_image(step.base.document, step.container, step.image)
-        self.context.revision = _equal_latest_revision(
-            self.context, step.base, wanted
-        ) or _register_once(self.context, step.base, wanted)
+        reused = _equal_latest_revision(self.context, step.base, wanted)
+        self.context.revision = reused or _register_once(self.context, step.base, wanted)
         revision = f"revision {self.context.revision.label} from {step.base.label}"
-        return f"{revision}, only the image of {step.container} changed"
+        only = f"{revision}, only the image of {step.container} changed"
+        return only + (_EARLIER if reused else "")
 
     def update(self, step: UpdateService) -> str:
         assert self.context.revision is not None  # registered in the step before
@@ -68,8 +69,11 @@ class EcsRollout:
 
     def register_again(self, step: RegisterAgain) -> str:
         """Register a copy; an equal latest revision (left by a killed run) is reused."""
-        self.context.revision = _copy_of(self.context, step.revision)
-        return f"revision {self.context.revision.label}, a copy of {step.revision.label}"
+        document = step.revision.document
+        reused = _equal_latest_revision(self.context, step.revision, document)
+        self.context.revision = reused or ecs.register(self.context.platform.cloud, document)
+        copy = f"revision {self.context.revision.label}, a copy of {step.revision.label}"
+        return copy + (_EARLIER if reused else "")
 
     def update_to_revision(self, step: UpdateToRevision) -> str:
         self.context.revision = step.revision
@@ -256,15 +260,9 @@ def _runs(context: DeployContext, revision: str) -> bool:
 
 def _copy_of(context: DeployContext, revision: TaskDefinition) -> TaskDefinition:
     """An ACTIVE revision with the same content: the newest if equal, else a new one."""
-    cloud, family = context.platform.cloud, revision.family
-    newest = ecs.task_definition(cloud, family)
-    if (
-        newest
-        and newest.status == "ACTIVE"
-        and ecs.same_content(newest.document, revision.document)
-    ):
-        return newest
-    return ecs.register(cloud, revision.document)
+    return _equal_latest_revision(context, revision, revision.document) or ecs.register(
+        context.platform.cloud, revision.document
+    )
 
 
 def rollback_deployment(context: DeployContext, back: str) -> str | None:

@@ -92,7 +92,7 @@ def store(settings: Settings, content: str, document: dict[str, Any]) -> None:
     state = settings.environment.state
     try:
         if state is None:
-            raise OpsError("not stored", "the environment names no state bucket (state.bucket)")
+            raise OpsError("not stored", "the environment has no state bucket")
         cloud = session.connect(settings)
         s3.put(cloud, state.bucket, _prefix(settings) + name, json.loads(text), {})
         if path:

@@ -198,7 +198,7 @@ def hold(
 ) -> Iterator[HeldLock | None]:
     """Hold the lock, or raise Refused (exit 3) naming its holder after `wait_s` seconds."""
     if location is None:
-        ui.progress("no lock: the environment names no state bucket (state.bucket)")
+        ui.progress("no lock: the environment has no state bucket")
         yield None
         return
     ours = acquire(location, me, wait_s, clock, sleep)

@@ -87,7 +87,7 @@ def lock_status(cloud: AwsSession, settings: Settings) -> tuple[LockStatus, ...]
     if state is None:
         raise Refused(
             "locks",
-            "the environment names no state bucket",
+            "the environment has no state bucket",
             f"set environments.{settings.name}.state.bucket in invoke.yaml",
         )
     prefix = f"{state.prefix}/locks/{settings.name}/"

@@ -51,7 +51,7 @@ def store(platform: Platform, record: Mapping[str, Any]) -> None:
     state = settings.environment.state
     if state is None:
         if "state" not in settings.environment.absent:
-            ui.progress("no release record: the environment names no state bucket (state.bucket)")
+            ui.progress("no release record: the environment has no state bucket")
         return
     at = datetime.fromisoformat(str(record["at"]))
     key = rules.key(state.prefix, settings.name, str(record["service"]), at, secrets.token_hex(4))

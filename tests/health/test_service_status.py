@@ -131,7 +131,7 @@ def with_ecs(**changes: Any) -> ServiceScreen:
         ),
         (replace(SCREEN, targets=()), True, ("no target group",)),
         (replace(SCREEN, release=None), True, ("no record",)),
-        (replace(SCREEN, locks=None), True, ("names no state bucket",)),
+        (replace(SCREEN, locks=None), True, ("has no state bucket",)),
         (replace(SCREEN, locks=None, has_state=False), True, ("none, by configuration",)),
         (replace(SCREEN, health=None), True, ("never checked here",)),
         (

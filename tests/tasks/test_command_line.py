@@ -117,15 +117,15 @@ MISTAKES = [
     (
         "backend.deploy --tag",
         "error: --tag\n  why: it needs a value",
-        "inv backend.deploy --tag VALUE",
+        "inv backend.deploy --tag TAG",
     ),
     (
         "db.history --limit",
         "error: --limit\n  why: it needs a value",
-        "inv db.history --limit VALUE",
+        "inv db.history --limit N",
     ),
-    ("preflight --skip", "error: --skip\n  why: it needs a value", "inv preflight --skip VALUE"),
-    ("cdn.invalidate --paths --yes", "error: --paths\n  why: it needs a value", "--paths VALUE"),
+    ("preflight --skip", "error: --skip\n  why: it needs a value", "inv preflight --skip NAME"),
+    ("cdn.invalidate --paths --yes", "error: --paths\n  why: it needs a value", "--paths PATHS"),
     (
         "backend.run --command=--plan",
         "error: --command --plan\n  why: --command needs a value, and a value cannot begin with -",
@@ -139,10 +139,10 @@ MISTAKES = [
     (
         "backend.run --command --plan",
         "error: --command\n  why: it needs a value, and a value cannot begin with -",
-        "inv backend.run --command VALUE",
+        "inv backend.run --command COMMAND",
     ),
     ("backend.logs --grep=-x", "a value cannot begin with -", "inv backend.logs --grep /-x/"),
-    ("status -f", "error: --config\n  why: it needs a value", "inv status --config VALUE"),
+    ("status -f", "error: --config\n  why: it needs a value", "inv status --config FILE"),
     ("-c", "error: --collection\n  why: it needs a value", "inv --collection NAME TASK"),
     ("-c nosuch --list", "task collection nosuch", "leave out -c"),
     ("db.revision", "db.revision needs message", "inv db.revision MESSAGE"),

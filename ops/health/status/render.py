@@ -204,7 +204,7 @@ def _lock(screen: ServiceScreen) -> tuple[str, str]:
     if locks is None and not screen.has_state:
         return "none, by configuration", DIM
     if locks is None:
-        return "unknown: the environment names no state bucket", DIM
+        return "unknown: the environment has no state bucket", DIM
     if not locks:
         return "free", DIM
     holder = locks[0].holder

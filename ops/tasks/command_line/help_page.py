@@ -129,5 +129,9 @@ def _spec(argument: Argument) -> str:
 
 
 def _word(argument: Argument) -> str:
-    name = option_name(argument.name)
+    return placeholder(option_name(argument.name))
+
+
+def placeholder(name: str) -> str:
+    """The word for the value of an option: DURATION for `lock-wait`, TAG for `tag`."""
     return _PLACEHOLDERS.get(name) or name.rpartition("-")[2].upper()

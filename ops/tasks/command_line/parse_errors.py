@@ -17,6 +17,7 @@ from invoke.parser.context import ParserContext
 from ops.core.config.problems import shortened
 from ops.core.errors import ConfigError
 from ops.tasks.arguments import dash_value, option_name
+from ops.tasks.command_line.help_page import placeholder
 from ops.tasks.command_line.listing import HELP
 
 UNKNOWN = re.compile(r"No idea what (.*) is!", re.DOTALL)
@@ -48,7 +49,7 @@ def explain(error: ParseError, words: Sequence[str], contexts: Contexts) -> Conf
         value = _dash_value(option, words)
         if task and value:
             return dash_value(task, option, value)
-        how = f"inv {task} {option} VALUE" if task else f"inv {_core_usage(option)}"
+        how = f"inv {task} {option} {_value_word(option)}" if task else _core_usage(option)
         follows = any(name == option and text.startswith("-") for name, text in pairwise(words))
         why = "it needs a value" + (", and a value cannot begin with -" if follows else "")
         return ConfigError(option, why, how)
@@ -64,9 +65,14 @@ def explain(error: ParseError, words: Sequence[str], contexts: Contexts) -> Conf
 
 def _core_usage(option: str) -> str:
     """How an option of the program is typed, by its help."""
-    value = HELP.get(option.removeprefix("--"), ("VALUE", ""))[0]
     ends = option in ("--list-format", "--list-depth", "--print-completion-script")
-    return f"{option} {value}" if ends else f"{option} {value} TASK"
+    return f"inv {option} {_value_word(option)}{'' if ends else ' TASK'}"
+
+
+def _value_word(option: str) -> str:
+    """The word for its value, as help prints it."""
+    name = option.removeprefix("--")
+    return HELP[name][0] if name in HELP else placeholder(name)
 
 
 def _dash_value(option: str, words: Sequence[str]) -> str:
