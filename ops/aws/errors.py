@@ -227,7 +227,7 @@ def login_advice(profile: str | None, endpoint: str | None) -> str:
     if "credential_process" in config:
         return "run the profile's credential_process by hand, to see why it fails"
     if file := config.get("web_identity_token_file"):
-        return f"renew the token in {file}, then run it again"
+        return f"renew the token in {file}"
     if "login_session" in config:
         return f"aws login{option}"
     if "aws_access_key_id" in config:

@@ -12,12 +12,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ops.core.errors import ConfigError
 from ops.terraform.facts import Backend
+from ops.terraform.rules.ignore_changes import ignored_changes
 
 _TOKEN = re.compile(
     r"(?P<comment>\#[^\n]*|//[^\n]*|/\*.*?(?:\*/|\Z))"
@@ -38,7 +40,10 @@ _INIT_BLOCKS = ("terraform", "module")  # a change of one requires another `init
 
 @dataclass(frozen=True)
 class Block:
-    """A top-level block: `variable "image" { … }` has kind `variable` and labels `("image",)`."""
+    """A top-level block: `variable "image" { … }` has kind `variable` and labels `("image",)`.
+
+    `body` is its text without comments.
+    """
 
     kind: str
     labels: tuple[str, ...]
@@ -145,15 +150,11 @@ def dynamic_blocks(directory: Path) -> frozenset[str] | None:
 
     None if they cannot be read, or are in a JSON file.
     """
-    try:
-        listed = json.loads((directory / DATA_FOLDER / _MODULES).read_text(encoding="utf-8"))
-        folders = [directory / str(each["Dir"]) for each in listed["Modules"]]
-    except FileNotFoundError:
-        folders = []  # it has no modules
-    except (OSError, ValueError, KeyError, TypeError):
+    folders = _module_folders(directory)
+    if folders is None:
         return None
     names: set[str] = set()
-    for folder in dict.fromkeys([directory, *folders]):
+    for folder in dict.fromkeys(folders.values()):
         try:
             names.update(*(_DYNAMIC.findall(_read_text(path)) for path in folder.glob("*.tf")))
             if any('"dynamic"' in _read_text(path) for path in folder.glob("*.tf.json")):
@@ -161,6 +162,38 @@ def dynamic_blocks(directory: Path) -> frozenset[str] | None:
         except ConfigError:
             return None
     return frozenset(names)
+
+
+def ignored_attributes(directory: Path) -> dict[str, frozenset[str]]:
+    """Return what `ignore_changes` lists, by address: `module.web.aws_ecs_service.main`.
+
+    Addresses are without the keys of `count` and `for_each`. Files that cannot be read, and those
+    in JSON, are left out.
+    """
+    found = {}
+    for module, folder in (_module_folders(directory) or {"": directory}).items():
+        prefix = "".join(f"module.{each}." for each in module.split(".") if each)
+        with suppress(ConfigError):
+            for block in _all_blocks(folder):
+                if block.kind == "resource" and (names := ignored_changes(block.body)):
+                    found[prefix + ".".join(block.labels)] = frozenset(names)
+    return found
+
+
+def _module_folders(directory: Path) -> dict[str, Path] | None:
+    """Each module's path (`net.subnets`; "" for the root) → its folder, as `init` listed them.
+
+    None if the list cannot be read.
+    """
+    found = {"": directory}
+    try:
+        listed = json.loads((directory / DATA_FOLDER / _MODULES).read_text(encoding="utf-8"))
+        modules = {str(each["Key"]): directory / str(each["Dir"]) for each in listed["Modules"]}
+    except FileNotFoundError:
+        return found  # it has no modules
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return modules | found
 
 
 def service_blocks(directory: Path) -> tuple[Block, ...]:
@@ -212,6 +245,7 @@ def _blocks(text: str) -> Iterator[Block]:
     """Yield the top-level blocks of a file."""
     header: list[str] = []
     position = depth = start = 0
+    body = ""  # up to `start`
     while token := _TOKEN.search(text, position):
         position = token.end()
         kind = token.lastgroup if token.lastgroup != "end" else "heredoc"
@@ -219,13 +253,15 @@ def _blocks(text: str) -> Iterator[Block]:
             position = _end_of_string(text, token.end())
             header += [text[token.end() : position - 1]] if depth == 0 else []
         elif kind == "open":
-            start = position if depth == 0 else start
+            body, start = ("", position) if depth == 0 else (body, start)
             depth += 1
         elif kind == "close":
             depth = max(0, depth - 1)
             if depth == 0 and header:
-                yield Block(header[0], tuple(header[1:]), text[start : token.start()])
+                yield Block(header[0], tuple(header[1:]), body + text[start : token.start()])
             header = [] if depth == 0 else header
+        elif kind == "comment" and depth:
+            body, start = body + text[start : token.start()], position
         elif depth == 0:
             header = (
                 [*header, token["word"]] if kind == "word" else header if kind == "comment" else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +43,7 @@ class TerraformPlan:
     environment: str
     deploys_revisions: bool = False  # deploys change the services' revisions outside of Terraform
     dynamic: frozenset[str] | None = None  # names of `dynamic` blocks; None if they are not known
+    ignored: Mapping[str, frozenset[str]] = field(default_factory=dict)  # files.ignored_attributes
 
     exit_code: ClassVar[int] = 0
 
@@ -56,8 +57,9 @@ class TerraformPlan:
         """A saved plan of this workspace's environment."""
         settings = workspace.platform.settings
         by_ecs = settings.environment.rollout == "ecs"
-        dynamic = files.dynamic_blocks(workspace.tf.directory)
-        return cls(saved, contents, settings.name, by_ecs, dynamic)
+        directory = workspace.tf.directory
+        dynamic, ignored = files.dynamic_blocks(directory), files.ignored_attributes(directory)
+        return cls(saved, contents, settings.name, by_ecs, dynamic, ignored)
 
     @cached_property
     def changes(self) -> tuple[ResourceChange, ...]:
@@ -66,7 +68,10 @@ class TerraformPlan:
     @cached_property
     def drift(self) -> tuple[ResourceChange, ...]:
         return plan_diff.drift(
-            self.contents, deploys_revisions=self.deploys_revisions, dynamic=self.dynamic
+            self.contents,
+            deploys_revisions=self.deploys_revisions,
+            dynamic=self.dynamic,
+            ignored=self.ignored,
         )
 
     @property

@@ -28,7 +28,7 @@ SUBJECT: dict[str, Any] = {
     "alb": "http://alb.example.com",
     "profile": "",
     "overlay": "",
-    "login": "renew the token in /run/token, then run it again",
+    "login": "renew the token in /run/token",
     "instance": "dev-db",
     "secret": "dev-db-credentials",
     "terraform": "",

@@ -49,7 +49,10 @@ def test_a_login_that_expires_in_mid_apply(
         "the login has expired" in ended.ending.why
         and "what was applied before is in the state" in ended.ending.why
     )
-    assert ended.next == "renew the AWS credentials, then run it again; inv troubleshoot.all"
+    assert ended.next == (
+        "renew aws.access_key and aws.secret_key in the environment's overlay, then run it again; "
+        "inv troubleshoot.all"
+    )
     assert (
         statuses(ended.context)[-1] == ("tf-apply", "undone") and ended.context.journal.left == []
     )

@@ -18,6 +18,7 @@ from ops.terraform.files import (
     declared_variables,
     dynamic_blocks,
     fingerprint,
+    ignored_attributes,
     read_backend,
 )
 
@@ -90,6 +91,39 @@ def test_dynamic_blocks_are_found_in_modules_too(tmp_path: Path) -> None:
     assert dynamic_blocks(tmp_path) is None
     listed.write_text("[]")
     assert dynamic_blocks(tmp_path) is None
+
+
+def test_ignored_attributes_by_the_address_of_their_resource(tmp_path: Path) -> None:
+    """Also in modules, in either form of the list; what is in a comment does not count."""
+    (tmp_path / "main.tf").write_text(
+        """
+        resource "aws_ecs_service" "web" {
+          lifecycle {
+            ignore_changes = [
+              task_definition, # by deploys
+              // desired_count,
+              tags["Name"], /* and */ "quoted",
+            ]
+          }
+        }
+        resource "aws_lb" "main" {
+          # ignore_changes = [name]
+          name = "ignore_changes = [x]"
+        }
+        """
+    )
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "x.tf").write_text(
+        'resource "aws_vpc" "main" { lifecycle { ignore_changes = all } }'
+    )
+    listed = tmp_path / ".terraform/modules/modules.json"
+    listed.parent.mkdir(parents=True)
+    modules = [{"Key": "", "Dir": "."}, {"Key": "a.b", "Dir": "net"}, {"Key": "c", "Dir": "gone"}]
+    listed.write_text(json.dumps({"Modules": modules}))
+    assert ignored_attributes(tmp_path) == {
+        "aws_ecs_service.web": {"task_definition", 'tags["Name"]', "quoted"},
+        "module.a.module.b.aws_vpc.main": {"all"},
+    }
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

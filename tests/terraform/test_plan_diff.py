@@ -316,6 +316,27 @@ def test_drift_is_of_what_the_configuration_sets(address: str, fields: list[str]
     assert len(drift(replace(gone, configuration=CONFIGURATION), dynamic=frozenset())) == 1
 
 
+@pytest.mark.parametrize(
+    ("listed", "fields"),
+    [
+        ({"name"}, ["tags", "tags_all"]),
+        ({"tags"}, ["name"]),
+        ({'tags["Name"]'}, ["name", "tags", "tags_all"]),
+        ({"all"}, []),
+    ],
+)
+def test_drift_that_terraform_ignores_is_none(listed: set[str], fields: list[str]) -> None:
+    """Of one key of a map, whether it drifted alone is not known: it stays."""
+    before, after = (dict.fromkeys(("name", "tags", "tags_all"), value) for value in "ab")
+    row = resource('module.net["x"].aws_lb.main[0]', ["update"], before, after)
+    found = drift(parsed(drift=(row,)), ignored={"module.net.aws_lb.main": frozenset(listed)})
+    assert [field.name for change in found for field in change.fields] == fields
+    other = drift(parsed(drift=(row,)), ignored={"aws_lb.main": frozenset(listed)})
+    assert len(other) == 1 and len(other[0].fields) == 3
+    gone = parsed(drift=(resource("aws_lb.main", ["delete"], before, None),))
+    assert len(drift(gone, ignored={"aws_lb.main": frozenset({"all"})})) == 1
+
+
 def test_the_image_that_a_plan_leads_to() -> None:
     """Read from the JSON string in the plan. No image is not the same as one that only the apply
     will tell.

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from ops.aws.autoscaling import resource_id
 from ops.aws.facts import TaskDefinitionArn
 from ops.diagnosis.collectors.registry import Reader, chunks, collector
 from ops.terraform import files
+from ops.terraform.rules.ignore_changes import ignored_changes
 
 _MAX_ACTIVITIES = 20  # of a service, the newest
 _TARGETS_PER_CALL = 50
 _DIMENSION = "ecs:service:DesiredCount"
-_IGNORES = re.compile(r"\bignore_changes\s*=\s*(all\b|\[[^\]]*\])")
-_NAME = re.compile(r"\w+(?:\.\w+)*")
 
 
 @collector(
@@ -83,12 +81,6 @@ def terraform_services(reader: Reader) -> Any:
     if directory is None or not directory.is_dir():
         return None
     return {
-        ".".join(block.labels): {"ignores": _ignored(block.body)}
+        ".".join(block.labels): {"ignores": list(ignored_changes(block.body))}
         for block in files.service_blocks(directory)
     }
-
-
-def _ignored(body: str) -> list[str]:
-    """The attributes that `ignore_changes` lists; `all` for all of them."""
-    found = _IGNORES.search(body)
-    return _NAME.findall(found[1]) if found else []

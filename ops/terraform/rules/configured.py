@@ -21,7 +21,7 @@ def configured_attributes(configuration: Any, address: str) -> frozenset[str] | 
     `address` may be of an instance, in modules: `module.web["a"].aws_lb.main[0]`.
     """
     module = _get(configuration, "root_module")
-    parts = _INDEX.sub("", address).split(".")
+    parts = without_keys(address).split(".")
     while parts[0] == "module" and len(parts) > 2:
         module = _get(_get(_get(module, "module_calls"), parts[1]), "module")
         parts = parts[2:]
@@ -31,6 +31,11 @@ def configured_attributes(configuration: Any, address: str) -> frozenset[str] | 
         if _get(each, "address") == ".".join(parts) and isinstance(expressions, Mapping):
             return frozenset(map(str, expressions)) | _BY_PROVIDER
     return None
+
+
+def without_keys(address: str) -> str:
+    """The address of a resource without the keys of `count` and `for_each`."""
+    return _INDEX.sub("", address)
 
 
 def _get(value: Any, key: str) -> Any:

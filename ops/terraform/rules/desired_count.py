@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ops.terraform.rules.ignore_changes import ALL, ignored_changes
+
 _SETS = re.compile(r"^\s*desired_count\s*=", re.MULTILINE)
-_IGNORES = re.compile(r"\bignore_changes\s*=\s*(?:all\b|\[[^\]]*\bdesired_count\b[^\]]*\])")
 
 
 def sets_desired_count(bodies: Iterable[str]) -> bool | None:
@@ -15,5 +16,8 @@ def sets_desired_count(bodies: Iterable[str]) -> bool | None:
     `bodies`: the text of each resource. None if there is no resource, or they differ: which of them
     is the service's is not known then.
     """
-    answers = {bool(_SETS.search(body)) and not _IGNORES.search(body) for body in bodies}
+    answers = {
+        bool(_SETS.search(body)) and {ALL, "desired_count"}.isdisjoint(ignored_changes(body))
+        for body in bodies
+    }
     return answers.pop() if len(answers) == 1 else None

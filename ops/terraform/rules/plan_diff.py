@@ -24,7 +24,8 @@ from ops.terraform.rules.attribute_diff import (
     format_value,
     is_sensitive,
 )
-from ops.terraform.rules.configured import configured_attributes
+from ops.terraform.rules.configured import configured_attributes, without_keys
+from ops.terraform.rules.ignore_changes import ALL
 from ops.terraform.rules.plan_json import (
     ActionInvocation,
     DeferredChange,
@@ -48,6 +49,7 @@ _ACTIONS: Mapping[tuple[str, ...], Action] = {
     ("no-op",): "adopt",  # dropped unless it also imports
 }
 _READ = ("read",)
+_NOTHING_IGNORED: Mapping[str, frozenset[str]] = {}
 # attributes that AWS sets by itself: they differ at each refresh, whatever the configuration says
 _COMPUTED: Mapping[str, frozenset[str]] = {
     "aws_db_instance": frozenset({"latest_restorable_time"}),
@@ -199,6 +201,7 @@ def drift(
     *,
     deploys_revisions: bool = False,
     dynamic: frozenset[str] | None = None,
+    ignored: Mapping[str, frozenset[str]] = _NOTHING_IGNORED,
 ) -> tuple[ResourceChange, ...]:
     """Return changes made outside of Terraform.
 
@@ -206,22 +209,31 @@ def drift(
     `deploys_revisions`, so is the revision of an ECS service, which every deploy changes. So are
     attributes that the configuration does not set, which the provider fills in from other
     resources; `dynamic` are the names of `dynamic` blocks, which a plan does not list, and None
-    keeps them all.
+    keeps them all. So are whole attributes that `ignored` lists for a resource's address without
+    keys, since Terraform leaves them to others.
     """
     found = (_resource_change(each) for each in plan.resource_drift)
-    real = (_without_expected(each, deploys_revisions) for each in found if each)
+    real = (_without_expected(each, deploys_revisions, ignored) for each in found if each)
     if dynamic is not None:
         real = (_only_configured(plan, each, dynamic) for each in real)
     return tuple(each for each in real if each.fields or each.action != "update")
 
 
-def _without_expected(change: ResourceChange, deploys_revisions: bool) -> ResourceChange:
-    """The change without attributes that differ at every refresh."""
+def _without_expected(
+    change: ResourceChange, deploys_revisions: bool, ignored: Mapping[str, frozenset[str]]
+) -> ResourceChange:
+    """The change without attributes that differ at every refresh, or that Terraform ignores."""
     if change.action != "update":
         return change
     expected = _COMPUTED.get(change.type, frozenset())
     if deploys_revisions and change.type == SERVICE:
         expected = expected | {"task_definition"}
+    left_to_others = ignored.get(without_keys(change.address), frozenset())
+    if ALL in left_to_others:
+        return replace(change, fields=())
+    expected |= left_to_others
+    if "tags" in left_to_others:
+        expected |= {"tags_all"}  # the provider's union of these and its default_tags
     return replace(change, fields=tuple(e for e in change.fields if e.name not in expected))
 
 
