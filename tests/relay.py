@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from tests.checkout import Checkout
+from tests.factories import stop_listening
 
 ENVIRONMENT = ".sandbox/environment.yaml"
 
@@ -64,7 +65,7 @@ class Relay:
 
     def close(self) -> None:
         self.over.set()
-        self.listener.close()
+        stop_listening(self.listener)
 
 
 @contextmanager

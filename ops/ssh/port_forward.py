@@ -78,6 +78,13 @@ class Forwarder:
         client.close()
 
     def close(self) -> None:
+        """Refuse clients from now on.
+
+        Closing alone does not wake `accept`, which would go on listening, and after a suspend of
+        the machine on whatever socket has this one's number by then.
+        """
+        with suppress(OSError):  # macOS: a listener is not connected; there closing wakes it
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
 

@@ -39,6 +39,7 @@ from ops.aws.ssm import sessions
 from ops.cdn import cloudfront
 from ops.core.errors import OpsError, Unreachable
 from ops.terraform import state_locks
+from tests.factories import stop_listening
 
 ARN = "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/1"
 Call = Callable[[session.AwsSession], object]
@@ -245,6 +246,7 @@ def silent() -> Iterator[tuple[str, list[float]]]:
 
         threading.Thread(target=accept, daemon=True).start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}", came
+        stop_listening(listening)
         for end in open_ends:
             end.close()
 

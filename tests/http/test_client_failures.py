@@ -14,6 +14,7 @@ from pytest_httpserver import HTTPServer
 
 from ops.core.config.settings import Endpoint
 from ops.http import client
+from tests.factories import stop_listening
 
 Served = Callable[[Callable[[socket.socket], None]], str]
 Heard = Callable[[Callable[[socket.socket, bytes], None]], str]
@@ -54,7 +55,7 @@ def heard() -> Iterator[Heard]:
 
     yield serve
     for listener in listeners:
-        listener.close()
+        stop_listening(listener)
 
 
 def drip(connection: socket.socket, head: bytes, byte: bytes = b"x") -> None:

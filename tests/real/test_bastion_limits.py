@@ -19,7 +19,7 @@ from ops.migrations.remote.bundle import Bundle, _pack
 from ops.migrations.remote.cache_folders import CacheFolder
 from ops.ssh import connection
 from ops.ssh.errors import BeyondBastion
-from tests.factories import free_port
+from tests.factories import free_port, stop_listening
 from tests.real import ssh_server
 
 pytestmark = pytest.mark.timeout(90)
@@ -46,7 +46,7 @@ def doubler() -> Iterator[int]:
 
     threading.Thread(target=serve, daemon=True).start()
     yield listener.getsockname()[1]
-    listener.close()
+    stop_listening(listener)
 
 
 @pytest.mark.parametrize("more", [(), ("MaxSessions 1",)])

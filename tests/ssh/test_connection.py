@@ -21,7 +21,7 @@ from ops.core.errors import ConfigError, OpsError, Refused, TimedOut, Unreachabl
 from ops.sandbox.bastion import Bastion
 from ops.ssh import connection
 from ops.ssh.host_keys import load
-from tests.factories import free_port
+from tests.factories import free_port, stop_listening
 
 pytestmark = pytest.mark.timeout(60)
 DATABASE = ("db.example", 5432)
@@ -55,7 +55,7 @@ def echo() -> Iterator[int]:
 
     threading.Thread(target=serve, daemon=True).start()
     yield listener.getsockname()[1]
-    listener.close()
+    stop_listening(listener)
 
 
 @pytest.fixture(scope="module")

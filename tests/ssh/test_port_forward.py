@@ -10,6 +10,7 @@ import pytest
 from ops.sandbox.bastion import Bastion
 from ops.ssh import connection
 from ops.ssh.errors import BeyondBastion
+from ops.ssh.port_forward import Forwarder
 from tests.factories import free_port
 from tests.ssh.test_connection import DATABASE, settings
 
@@ -38,3 +39,13 @@ def test_a_database_that_does_not_answer_the_bastion(tmp_path: Path) -> None:
                     )
     finally:
         part.stop()
+
+
+def test_a_closed_forwarder_no_longer_listens() -> None:
+    """A thread that waits in accept() would keep the port open, and take one more client."""
+    forwarder = Forwarder(lambda _: socket.socket())
+    with socket.create_connection(("127.0.0.1", forwarder.port), 5):
+        pass
+    forwarder.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", forwarder.port), 5)

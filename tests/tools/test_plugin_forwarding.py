@@ -16,6 +16,7 @@ from ops.core.errors import ConfigError, TimedOut, Unreachable
 from ops.tools import plugin_forwarding, session_plugin
 from ops.tools.session_plugin import PluginSession
 from tests import plugin_stand_in
+from tests.factories import stop_listening
 from tests.waiting import until
 
 MORE = {"DocumentName": "D", "Parameters": {"host": ["db"], "portNumber": ["5432"]}}
@@ -44,6 +45,7 @@ def echo() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, daemon=True).start()
         yield listener.getsockname()[1]
+        stop_listening(listener)
 
 
 @pytest.fixture
