@@ -43,9 +43,11 @@ def test_a_database_that_does_not_answer_the_bastion(tmp_path: Path) -> None:
 
 def test_a_closed_forwarder_no_longer_listens() -> None:
     """A thread that waits in accept() would keep the port open, and take one more client."""
-    forwarder = Forwarder(lambda _: socket.socket())
-    with socket.create_connection(("127.0.0.1", forwarder.port), 5):
-        pass
+    channels = iter([socket.socket()])  # for the first look; then the bastion opens none
+
+    forwarder = Forwarder(lambda _: next(channels))
+    with socket.create_connection(("127.0.0.1", forwarder.port), 5) as client:
+        assert client.recv(1) == b""
     forwarder.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", forwarder.port), 5)
