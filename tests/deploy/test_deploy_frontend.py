@@ -20,6 +20,7 @@ import yaml
 
 from tests.checkout import Checkout
 from tests.deploy import deploying as world
+from tests.waiting import until
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
 DENIED = b"""<ErrorResponse xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Error><Type>Sender</Type><Code>AccessDenied</Code>
@@ -327,17 +328,23 @@ def test_the_status_names_what_is_open(platform: Checkout) -> None:
     client = world.aws(platform, "cloudfront")
     (distribution,) = client.list_distributions()["DistributionList"]["Items"]
     over = threading.Event()
+    until(lambda: not platform.document("cdn.status")["open_invalidations"])  # of an earlier test
+
+    begun = threading.Event()
 
     def go_on() -> None:  # each is open for seconds only, and a busy machine may look later
-        while not over.wait(0.5):
+        while not over.is_set():
             batch = {
                 "Paths": {"Quantity": 1, "Items": ["/about"]},
                 "CallerReference": f"by hand {time.time()}",
             }
             client.create_invalidation(DistributionId=distribution["Id"], InvalidationBatch=batch)
+            begun.set()
+            over.wait(0.5)
 
     threading.Thread(target=go_on, daemon=True).start()
     try:
+        assert begun.wait(60)
         seen = platform.document("cdn.status")
     finally:
         over.set()
