@@ -28,12 +28,14 @@ class ServiceStatus:
 
     @property
     def ok(self) -> bool:
-        """Whether running equals desired with exactly one deployment."""
+        """Whether the service is ACTIVE, and its one deployment COMPLETED with all its tasks."""
         state = self.state
         return (
             isinstance(state, ServiceState)
+            and state.status == "ACTIVE"
             and state.running == state.desired
             and len(state.deployments) == 1
+            and state.deployments[0].rollout_state in ("COMPLETED", None)
         )
 
     @property
@@ -100,6 +102,7 @@ def _service_lines(status_: ServiceStatus) -> list[str]:
     lines = [
         f"{status_.name}: {state.running}/{state.desired} tasks run "
         f"{state.task_definition.rsplit('/', 1)[-1]} ({state.name})"
+        f"{'' if state.status == 'ACTIVE' else f': the service is {state.status}'}"
     ]
     for deployment in state.deployments:
         rollout = deployment.rollout_state or "-"
@@ -136,6 +139,7 @@ def _service_document(status_: ServiceStatus) -> dict[str, Any]:
     return {
         "service": status_.name,
         "status": "steady" if status_.ok else "changing",
+        "service_status": state.status,
         "task_definition": state.task_definition.rsplit("/", 1)[-1],
         "desired": state.desired,
         "running": state.running,

@@ -107,6 +107,27 @@ def with_ecs(**changes: Any) -> ServiceScreen:
         ),
         (with_ecs(state=None, tasks=()), False, ("ECS has no service dev-backend",)),
         (with_ecs(state=replace(STATE, running=1)), False, ("2 of 2 running",)),
+        (with_ecs(state=replace(STATE, status="DRAINING")), False, ("DRAINING, expected ACTIVE",)),
+        (
+            with_ecs(state=replace(STATE, deployments=(replace(DEPLOYMENT, rollout_state=None),))),
+            True,
+            ("dev-backend:2 PRIMARY",),
+        ),
+        *(
+            (
+                with_ecs(
+                    state=replace(STATE, deployments=(replace(DEPLOYMENT, rollout_state=rollout),))
+                ),
+                False,
+                (f"dev-backend:2 {rollout}",),
+            )
+            for rollout in ("FAILED", "IN_PROGRESS", "PAUSED_BY_HOOK")
+        ),
+        (
+            with_ecs(tasks=(TASKS[0], replace(TASKS[1], status="HIBERNATED"))),
+            False,
+            ("1 of 2 running", "HIBERNATED"),
+        ),
         (
             with_ecs(state=replace(STATE, deployments=(DEPLOYMENT, replace(DEPLOYMENT, id="b")))),
             False,

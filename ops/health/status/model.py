@@ -106,8 +106,11 @@ class ServiceScreen:
             return False
         tasks = () if isinstance(self.ecs.tasks, Unknown) else self.ecs.tasks
         targets = [target for group in self.targets for target in group.registered]
-        return all(task.health != "UNHEALTHY" for task in tasks) and all(
-            target.state == "healthy" for target in targets
+        wanted = self.ecs.state.desired if isinstance(self.ecs.state, ServiceState) else 0
+        return (
+            sum(task.status == "RUNNING" for task in tasks) >= wanted
+            and all(task.health != "UNHEALTHY" for task in tasks)
+            and all(target.state == "healthy" for target in targets)
         )
 
     @property

@@ -92,6 +92,8 @@ def _deployments(screen: ServiceScreen) -> Iterator[tuple[str, str, str]]:
     if state is None:
         yield "deployment", f"ECS has no service {screen.ecs.ecs_service}", BAD
         return
+    if state.status != "ACTIVE":
+        yield "service", f"{state.status}, expected ACTIVE", BAD
     for deployment in state.deployments:
         rollout = deployment.rollout_state or deployment.status
         failed = f", {deployment.failed} failed" if deployment.failed else ""
