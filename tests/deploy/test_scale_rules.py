@@ -44,6 +44,7 @@ def test_good_counts() -> None:
     ("changes", "why", "how"),
     [
         ({"state": None}, "no such active service", "inv preflight"),
+        ({"state": replace(READY, status="DRAINING")}, "service is DRAINING", "inv web.status"),
         ({"state": replace(READY, scheduling="DAEMON")}, "one task on each instance", "instances"),
         ({"state": service(deployment(running=1))}, "not complete", "inv web.watch"),
         ({"target": ScalableTarget(1, 2)}, "between 1 and 2", "--resource-id r --max-capacity 3"),

@@ -279,6 +279,12 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
         "has fieldOfTomorrow, newer than the installed AWS SDK",
     ),
     (
+        "fields",
+        "ok",
+        {"revision": replace(definition(), newer_fields=("fieldOfTomorrow",)), "action": "restart"},
+        "not needed: no copy of",
+    ),
+    (
         "architecture",
         "ok",
         {"image": image(architectures=("arm64", "amd64"))},

@@ -88,6 +88,8 @@ def plan_scale(
     state = facts.state
     if state is None or state.primary is None:
         raise Refused(f"scale {name}", "ECS has no such active service", "inv preflight")
+    if state.status != "ACTIVE":
+        raise Refused(f"scale {name}", f"the service is {state.status}", f"inv {name}.status")
     if state.scheduling == "DAEMON":
         why = "it is a DAEMON service: ECS runs one task on each instance"
         raise Refused(f"scale {name}", why, "change the number of instances")

@@ -52,9 +52,12 @@ def service(facts: ReleaseFacts, environment: Environment) -> CheckResult:
             f"environments.{facts.environment}.cluster{_create(environment)}",
         )
     if state.status != "ACTIVE":
+        gone = state.status in ("DRAINING", "INACTIVE")
         return refuse(
             f"{name} is {state.status}; expected: ACTIVE",
-            "wait until it is deleted, then create it again",
+            "wait until it is deleted, then create it again"
+            if gone
+            else f"inv {facts.service}.status, and ECS's documentation on this status",
         )
     if state.controller != "ECS":
         return refuse(
@@ -142,8 +145,10 @@ def fields(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     revision = task_definition(facts)
     if isinstance(revision, Unknown):
         return unknown(revision.why)
-    if not revision.newer_fields or environment.rollout == "terraform":
+    if not revision.newer_fields:
         return ok(f"all of {revision.label} are known")
+    if environment.rollout == "terraform" or facts.action == "restart":
+        return ok(f"not needed: no copy of {revision.label} is registered")
     return refuse(
         f"{revision.label} has {join_limited(revision.newer_fields)}, newer than the installed "
         f"AWS SDK: the new revision would lose it",
@@ -163,9 +168,10 @@ def tasks(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     Unreadable tasks are a refusal: otherwise the failure would show only after the rollout.
     """
     if isinstance(facts.running, Unknown):
+        allow = "allow ecs:ListTasks and ecs:DescribeTasks"
         advice = (
-            "allow ecs:ListTasks and ecs:DescribeTasks, or --skip tasks (the deploy "
-            "ends as unproven)"
+            f"{allow if facts.running.denied else 'run it again'}, or --skip tasks (the deploy "
+            f"ends as unproven)"
         )
         return refuse_unknown(
             "the running tasks, needed to verify a deploy,", facts.running, advice
@@ -173,7 +179,7 @@ def tasks(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     if isinstance(facts.targets, Unknown):
         return unknown(
             f"targets: {facts.targets.why}",
-            "allow elasticloadbalancing:DescribeTargetHealth",
+            "allow elasticloadbalancing:DescribeTargetHealth" if facts.targets.denied else "",
         )
     tasks = format_count(len(facts.running), "task")
     return ok(f"readable: {tasks}, {format_count(len(facts.targets), 'target')}")
