@@ -263,6 +263,8 @@ def test_why_targets_are_not_healthy(
     }
     check = health_targets.check(health_targets.GroupFacts(**given))
     assert (check.status, check.finding.cause if check.finding else "") == (status, cause)
+    sources = [each.source for each in check.finding.evidence] if check.finding else []
+    assert ("network ACLs" in sources) is (cause == "target_timeout")
 
 
 @pytest.mark.parametrize(

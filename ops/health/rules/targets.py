@@ -15,6 +15,9 @@ from ops.health.model import Check, CheckKey
 
 _SETTLING = ("draining", "initial")
 _BAD = ("unhealthy", "unhealthy.draining", "unused", "unavailable")
+_UNREAD_ACLS = Evidence(
+    "network ACLs", "not read; they can block it even where security groups allow it"
+)
 
 
 @dataclass(frozen=True)
@@ -215,9 +218,8 @@ def _timeout_finding(facts: GroupFacts, port: int, evidence: tuple[Evidence, ...
             "security_group_closed", what, "certain", (*evidence, shown), (fix, "inv tf.drift")
         )
     what = f"the tasks of {facts.service} do not answer the health check in time on port {port}"
-    return Finding(
-        "target_timeout", what, "likely", evidence, (f"inv {facts.service}.status", "inv tf.drift")
-    )
+    commands = (f"inv {facts.service}.status", "inv tf.drift")
+    return Finding("target_timeout", what, "likely", (*evidence, _UNREAD_ACLS), commands)
 
 
 def _allows(rules: Iterable[Ingress], balancer: Sequence[str], port: int) -> bool:
