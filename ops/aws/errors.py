@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from typing import Any
 
 from ops.core.errors import ConfigError, CredentialsRefused, Denied, OpsError, Refused, Unreachable
@@ -73,6 +74,7 @@ _NO_CREDENTIALS = frozenset(
         "MissingDependencyException",
     }
 )
+_MFA = "RefreshWithMFAUnsupportedError"  # botocore asks for a code once in a process
 _NO_LOGIN = frozenset({"SSOTokenLoadError"})
 _WRONG_PROFILE = frozenset(
     {
@@ -102,6 +104,11 @@ _ENDPOINT_KINDS = (
     ),
 )
 _CREDENTIAL_MODULES = ("botocore.credentials", "botocore.tokens")
+_CREDENTIAL_SOURCES = {
+    "Environment": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "Ec2InstanceMetadata": "run it on an EC2 instance that has a role",
+    "EcsContainer": "run it in an ECS task that has a role",
+}  # of a profile's credential_source, and where its keys come from
 _PROFILE_KEYS = ("credential_process", "web_identity_token_file", "sso_session", "role_arn")
 _PERMISSION = re.compile(r"not authorized to perform:? \[?([\w:*-]+)")
 _USER = re.compile(r"User: (arn:\S+)")
@@ -128,11 +135,18 @@ def translate_error(
         if problem:
             return problem
     same = by_hand(what, program(profile, endpoint))
-    return Unreachable(
-        what,
-        f"{name}: {message}",
-        f"look up the code in AWS's API reference; the same call by hand: {same}",
+    advice = (
+        "the service itself failed: wait a minute, then run it again"
+        if _status(answered) >= 500
+        else "look up the code in AWS's API reference"
     )
+    return Unreachable(what, f"{name}: {message}", f"{advice}; the same call by hand: {same}")
+
+
+def _status(answered: Any) -> int:
+    """The HTTP status of an answer, or 0 without one."""
+    metadata = answered.get("ResponseMetadata", {}) if isinstance(answered, dict) else {}
+    return int(metadata.get("HTTPStatusCode") or 0)
 
 
 def _credentials_error(
@@ -147,8 +161,12 @@ def _credentials_error(
                 f"{advice}; or set the clock",
             )
         return CredentialsRefused(what, f"{state} ({name}: {message})", advice)
+    if name == _MFA:
+        return no_mfa_code(what)
     if name in _NO_CREDENTIALS:
-        if profile or name != "NoCredentialsError":
+        if name == "MissingDependencyException":
+            advice = "install what it names in this tool's .venv, or use another profile"
+        elif profile or name != "NoCredentialsError":
             advice = login_advice(profile, endpoint)
         else:
             advice = "set aws.profile in invoke.yaml, or log in: aws configure sso"
@@ -184,12 +202,11 @@ def refusal(what: str, error: Any, aws: str) -> AwsRefused:
         str(found.get("Code") or type(error).__name__),
         _first_line(found.get("Message")),
     )
-    quota = "limit" in name.lower() or "quota" in name.lower()
-    first = (
-        "have the quota raised (Service Quotas), or free some of it"
-        if quota
-        else "correct what AWS names, and run it again"
-    )
+    first = "correct what AWS names, and run it again"
+    if "limit" in name.lower() or "quota" in name.lower():
+        first = "have the quota raised (Service Quotas), or free some of it"
+    if "InProgress" in name or name == "ConflictException":
+        first = "wait until what is in progress has ended, then run it again"
     why = f"AWS refused it, so it changed nothing ({name}: {message})"
     return AwsRefused(what, why, f"{first}; the same call by hand: {by_hand(what, aws)}")
 
@@ -207,13 +224,29 @@ def credentials_failed(error: BaseException) -> bool:
     return False
 
 
+def no_mfa_code(what: str) -> CredentialsRefused:
+    """The error for a profile that needs an MFA code, and gets none.
+
+    botocore asks once in a process: later calls, and those of other threads, are refused.
+    """
+    if sys.stdin and sys.stdin.isatty():
+        why = (
+            "the profile asks for an MFA code; this run's was not accepted, or its session is over"
+        )
+        return CredentialsRefused(what, why, "run it again, and type a new code")
+    why = "the profile asks for an MFA code, and there is no terminal to type it on"
+    return CredentialsRefused(what, why, "run it on a terminal, or get session credentials first")
+
+
 def profile_error(what: str, problem: object, profile: str | None) -> ConfigError:
     """The error for a profile whose credentials botocore cannot load."""
     config = _profile_config(profile)
     key = next((each for each in _PROFILE_KEYS if each in config), "")
     name = f"the AWS profile {profile or config.get('name', 'default')}"
     why = f"{name} cannot be used: {f'{key}: ' if key else ''}{one_line(problem)}"
-    return ConfigError(what, why, "correct it in ~/.aws/config")
+    found = ConfigError(what, why, "correct it in ~/.aws/config")
+    found.login = f"correct {name} in ~/.aws/config"
+    return found
 
 
 def login_advice(profile: str | None, endpoint: str | None) -> str:
@@ -225,15 +258,19 @@ def login_advice(profile: str | None, endpoint: str | None) -> str:
     if source := config.get("source_profile"):
         return login_advice(source, None) if source != profile else "correct ~/.aws/config"
     if "credential_process" in config:
-        return "run the profile's credential_process by hand, to see why it fails"
+        return "run the profile's credential_process by hand, to see what it prints"
     if file := config.get("web_identity_token_file"):
         return f"renew the token in {file}"
+    if source := config.get("credential_source"):
+        return _CREDENTIAL_SOURCES.get(source, "correct credential_source in ~/.aws/config")
     if "login_session" in config:
         return f"aws login{option}"
     if "aws_access_key_id" in config:
         return f"renew the profile's keys: aws configure{option}"
-    if profile or any(key.startswith("sso_") for key in config):
+    if any(key.startswith("sso_") for key in config) or (profile and not config):
         return f"aws sso login{option}"
+    if profile:
+        return f"aws configure sso{option}"
     return "aws sso login (or renew the credentials in your environment)"
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops.aws.errors import (
     credentials_failed,
+    no_mfa_code,
     profile_error,
     program,
     refusal,
@@ -26,7 +27,7 @@ from ops.aws.errors import (
 )
 from ops.aws.facts import Identity
 from ops.core import ui
-from ops.core.errors import ConfigError, OpsError, Unreachable
+from ops.core.errors import ConfigError, CredentialsRefused, OpsError, Unreachable
 from ops.core.redaction.redact import one_line
 
 if TYPE_CHECKING:
@@ -265,13 +266,10 @@ def translated(
         raise translate_error(what, error, profile, endpoint) from None
     except EOFError:
         ui.progress()  # botocore's prompt ends without a line break
-        why = "the profile asks for an MFA code, and there is no terminal to type it on"
-        raise Unreachable(
-            what, why, "run it on a terminal, or get session credentials first"
-        ) from None
+        raise no_mfa_code(what) from None
     except (FileNotFoundError, PermissionError) as error:
         why = f"a file or program that the AWS profile names cannot be used ({error})"
-        raise Unreachable(what, why, "correct the profile in ~/.aws/config") from None
+        raise CredentialsRefused(what, why, "correct the profile in ~/.aws/config") from None
     except (LookupError, ValueError, TypeError, AttributeError, ResponseParserError) as error:
         if credentials_failed(error):
             raise profile_error(what, error, profile) from None

@@ -129,7 +129,7 @@ class Denied(Unreachable):
 
 
 class CredentialsRefused(Denied):
-    """AWS does not accept the credentials, or the time of a signature: it answers no call."""
+    """Credentials that cannot be loaded, or that AWS does not accept: no call is answered."""
 
     def __init__(self, what: str, why: str = "", next: str = "") -> None:
         super().__init__(what, why, next)

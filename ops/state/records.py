@@ -171,7 +171,8 @@ def releases(
     images = _known_or_none("images", read_images.value)
     tasks = _known_or_none("tasks", read_tasks.value)
     if isinstance(read_keys.value, Unknown) and images is None and tasks is None:
-        raise OpsError(f"releases of {service}", read_keys.value.why, "inv preflight")
+        how = read_keys.value.login or "inv preflight"
+        raise OpsError(f"releases of {service}", read_keys.value.why, how)
     known = rules.Known(
         records=listed is not None,
         tasks=tasks is not None and rules.all_digests_known(tasks, configured.container),

@@ -49,6 +49,7 @@ BY_CODE = (
     "UnsupportedFeatureException",
     "BlockedException",
     "ConflictException",
+    "TooManyInvalidationsInProgress",
     "AnExceptionOfTomorrow",
 )
 
@@ -85,6 +86,7 @@ def test_a_rejected_change_is_refused_whatever_its_code(
         assert error.untouched and error.exit_code == 3
         assert "it changed nothing" in error.why and "not with these values" in error.why
         assert ("quota" in error.next) is ("Limit" in code or "Quota" in code)
+        assert ("has ended" in error.next) is ("InProgress" in code or "Conflict" in code)
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -309,6 +311,9 @@ def test_a_profile_that_cannot_be_loaded(
         ("aws_access_key_id = a\naws_secret_access_key = b", "aws configure --profile ours"),
         ("sso_start_url = https://x.awsapps.com/start", "aws sso login --profile ours"),
         ("login_session = arn:aws:iam::1:user/me", "aws login --profile ours"),
+        ("region = us-east-1", "aws configure sso --profile ours"),
+        (f"{ROLE}\ncredential_source = EcsContainer", "run it in an ECS task that has a role"),
+        ("credential_process = p", "run the profile's credential_process by hand"),
         (f"{ROLE}\nweb_identity_token_file = /run/token", "renew the token in /run/token"),
         (
             f"{ROLE}\nsource_profile = q\n[profile q]\nsso_session = s",

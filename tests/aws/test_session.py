@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import RefreshWithMFAUnsupportedError
 from pytest_httpserver import HTTPServer
 
 from ops.aws import ecs, secrets
 from ops.aws import session as aws_session
 from ops.aws.errors import Throttled, by_hand, program
 from ops.core.config.settings import Settings
-from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
+from ops.core.errors import ConfigError, CredentialsRefused, OpsError, Refused, Unreachable
 from tests.aws_fixtures import SECRET_KEY
 
 MakeSettings = Callable[..., Settings]
@@ -190,6 +191,7 @@ DENIED = (
             "have ecs:DescribeServices allowed",
         ),
         ("AccessDeniedException", "no", Unreachable, "access denied: no", "permission"),
+        ("ServerException", "oops", Unreachable, "oops", "the service itself failed: wait"),
         (
             "ThrottlingException",
             "Rate exceeded",
@@ -223,7 +225,7 @@ def test_errors_that_aws_answers(
     next_words: str,
 ) -> None:
     """Each error code has its three lines: the service and cluster, why, what to type."""
-    answer(httpserver, code, message)
+    answer(httpserver, code, message, 500 if code == "ServerException" else 400)
     with pytest.raises(kind) as error:
         ecs.service(cloud_at(httpserver.url_for("/")), "main", "web")
     lines = str(error.value).splitlines()
@@ -342,10 +344,15 @@ def test_commands_by_hand_exist() -> None:
     ("problem", "why"),
     [
         (EOFError(), "asks for an MFA code"),
+        (RefreshWithMFAUnsupportedError(), "asks for an MFA code"),
         (FileNotFoundError(2, "No such file or directory", "aws-vault"), "aws-vault"),
     ],
 )
 def test_a_profile_that_cannot_be_used_is_no_bug(problem: Exception, why: str) -> None:
     """botocore raises Python's own errors where a profile needs a terminal or a program."""
-    with pytest.raises(Unreachable, match=why), aws_session.translated("identity", profile="dev"):
+    with (
+        pytest.raises(CredentialsRefused, match=why) as raised,
+        aws_session.translated("identity", profile="dev"),
+    ):
         raise problem
+    assert raised.value.login == raised.value.next != ""

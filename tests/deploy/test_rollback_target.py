@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_httpserver import HTTPServer
 
 from ops.aws.facts import Image
+from ops.aws.session import AwsSession
 from ops.core.errors import ConfigError, Refused
 from ops.core.findings import Unknown
+from ops.deploy.rollback.read_target import read_target
 from ops.deploy.rules.rollback_target import (
     Images,
     RunningRelease,
@@ -18,7 +24,9 @@ from ops.deploy.rules.rollback_target import (
     interrupted_rollback,
     seen_healthy,
 )
+from ops.platform import Platform
 from ops.state.model import ReleaseRecord
+from tests.aws_fixtures import make_settings
 
 
 def health(*checks: tuple[str, str]) -> dict[str, Any]:
@@ -170,6 +178,24 @@ def test_no_release_to_go_to(records: tuple[ReleaseRecord, ...], images: Images,
     with pytest.raises(Refused) as refused:
         choose_target("backend", records, running(THIRD), {**IN_ECR, **images})
     assert refused.value.why == why and refused.value.next
+
+
+def test_records_behind_an_expired_login_name_the_login(
+    httpserver: HTTPServer, cloud_at: Callable[[str], AwsSession], tmp_path: Path
+) -> None:
+    """`--to` would be refused for the same reason, so it is no advice."""
+    httpserver.expect_request(re.compile("/.*")).respond_with_data(
+        "<Error><Code>ExpiredToken</Code><Message>x</Message></Error>",
+        status=400,
+        content_type="text/xml",
+    )
+    name, services = "backend", {"backend": {"ecs_service": "b", "container": "b"}}
+    settings = make_settings(state={"bucket": "b"}, services=services)
+    settings = settings.model_copy(update={"root": tmp_path})
+    platform = Platform(settings, cloud_at(httpserver.url_for("/")))
+    with pytest.raises(Refused, match="the login has expired") as refused:
+        read_target(platform, name, None, image_only=False)
+    assert refused.value.next.startswith("renew aws.access_key")
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,18 @@ def test_a_refusal_of_aws_is_the_only_root(
     assert (SUBJECT["login"] in finding.fix) is (cause != "clock_wrong")
 
 
+@pytest.mark.parametrize(
+    "code", ["RefreshWithMFAUnsupportedError", "FileNotFoundError", "CredentialsNotLoaded"]
+)
+def test_credentials_that_cannot_be_loaded_are_the_only_root(code: str) -> None:
+    """The advice is the error's own, since it names the setting that fails."""
+    refusal = {"code": code, "message": "no code", "login": "run it on a terminal"}
+    unread = {key: f"{key}: {code}" for key in healthy() if key not in ("aws/identity", "sweep")}
+    found = find({"aws/identity": {"refused": refusal}, "sweep": healthy()["sweep"]}, unread)
+    assert causes(found) == ["credentials_missing"]
+    assert found.roots[0].candidate.finding.fix == ("run it on a terminal",)
+
+
 def test_credentials_of_another_account_are_the_only_root() -> None:
     documents = healthy()
     documents["aws/identity"]["account"] = "210987654321"

@@ -85,10 +85,9 @@ class _Reader:
         try:
             holder = lock_admin.holder_of(self.platform.cloud, self.platform.settings, self.name)
         except OpsError as error:
-            why = error.why or error.what
-            raise Refused(
-                f"the lock of {self.name} could not be read", why, "inv lock.status"
-            ) from None
+            what = f"the lock of {self.name} could not be read"
+            how = error.login or "inv lock.status"
+            raise Refused(what, error.why or error.what, how) from None
         return interrupted_rollback(holder.reason) if holder else None
 
     def records(self) -> tuple[ReleaseRecord, ...]:
@@ -99,13 +98,13 @@ class _Reader:
             keys = records.keys(platform, self.name, _RECORDS)
             found = records.fetch(platform, keys) if keys else ()
         except OpsError as error:
-            raise self._unread(error.why or error.what) from None
+            raise self._unread(error.why or error.what, error.login) from None
         if len(found) < len(keys):
             raise self._unread(f"{len(keys) - len(found)} of {len(keys)} could not be read")
         return found
 
-    def _unread(self, why: str) -> Refused:
-        how = f"inv {self.name}.rollback --to TAG, where the tag is known"
+    def _unread(self, why: str, login: str = "") -> Refused:
+        how = login or f"inv {self.name}.rollback --to TAG, where the tag is known"
         return Refused(f"the release records of {self.name} could not be read", why, how)
 
     def running(self) -> RunningRelease:

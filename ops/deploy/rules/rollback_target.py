@@ -169,7 +169,7 @@ def unavailable(record: ReleaseRecord, image: Image | Unknown | None) -> str | N
     """Why the release's image cannot be deployed, or None. Raises Refused if that is not known."""
     if isinstance(image, Unknown):
         what = f"whether ECR still holds {record.tag} could not be read"
-        raise Refused(what, image.why, "inv preflight")
+        raise Refused(what, image.why, image.login or "inv preflight")
     if image is None:
         return "no longer in ECR"
     if record.digest and image.digest != record.digest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from ops.core.errors import OpsError
 from ops.diagnosis.collectors.registry import Reader, collector
 
 
@@ -14,17 +15,31 @@ def identity(reader: Reader) -> Any:
 
     An error is content, not a missing document: it is what the rules need.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.exceptions import ClientError
 
+    failure: BaseException | None = None
     try:
-        answer = reader.client("sts").get_caller_identity()
-    except ClientError as error:
-        said = error.response.get("Error", {})
-        refusal = {"code": said.get("Code", ""), "message": str(said.get("Message", ""))[:500]}
-        return {"refused": refusal, **_clocks(error.response)}
-    except BotoCoreError as error:
-        return {"refused": {"code": type(error).__name__, "message": str(error)[:500]}}
+        with reader.cloud.translated("AWS identity (sts:GetCallerIdentity)"):
+            try:
+                answer = reader.client("sts").get_caller_identity()
+            except Exception as error:
+                failure = error
+                raise
+    except OpsError as problem:
+        if isinstance(failure, ClientError):
+            found = failure.response.get("Error", {})
+            refusal = _refused(found.get("Code", ""), found.get("Message", ""), problem)
+            return {"refused": refusal, **_clocks(failure.response)}
+        if not problem.login:
+            raise
+        code = "CredentialsNotLoaded" if isinstance(failure, OpsError) else type(failure).__name__
+        return {"refused": _refused(code, problem.why, problem)}
     return {"account": answer["Account"], "arn": answer["Arn"], **_clocks(answer)}
+
+
+def _refused(code: str, message: object, problem: OpsError) -> dict[str, str]:
+    """The refusal, with what to do about the credentials (`login`), if that is the reason."""
+    return {"code": code, "message": str(message)[:500], "login": problem.login}
 
 
 def _clocks(response: Any) -> dict[str, str]:

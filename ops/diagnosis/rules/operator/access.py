@@ -41,6 +41,11 @@ _INVALID = (
     "InvalidSignatureException",
     "InvalidAccessKeyId",
     "AuthFailure",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "IncompleteSignature",
+    "NotSignedUp",
+    "OptInRequired",
 )
 _CLOCK_CODES = ("RequestTimeTooSkewed", "RequestInTheFuture")
 _CLOCK_TEXT = re.compile(r"Signature (expired|not yet current)", re.IGNORECASE)
@@ -54,6 +59,11 @@ def _refusal(incident: Incident) -> tuple[str, str]:
     """Code and message of AWS's (or botocore's) refusal; empty if it answered."""
     refused = (incident.content("aws/identity") or {}).get("refused") or {}
     return str(refused.get("code", "")), str(refused.get("message", ""))
+
+
+def _is_answer(incident: Incident) -> bool:
+    """Whether the refusal is AWS's own: botocore's has no clocks."""
+    return "machine_clock" in (incident.content("aws/identity") or {})
 
 
 def clock_offset_s(incident: Incident) -> float | None:
@@ -179,18 +189,21 @@ def sso_session_ended(incident: Incident) -> Iterator[Candidate]:
 @cause(
     "credentials_missing",
     layer="access",
-    symptoms="Unable to locate credentials.",
-    cure="Set aws.profile in invoke.yaml, or log in.",
+    symptoms="Unable to locate credentials; an MFA code, a file or a program of the profile fails.",
+    cure="Set aws.profile in invoke.yaml, correct the profile, or log in.",
     explains=("*",),
 )
 def credentials_missing(incident: Incident) -> Iterator[Candidate]:
-    """This machine has no credentials for AWS, or only a part of them."""
-    if _refusal(incident)[0] in _MISSING:
+    """This machine has no credentials for AWS, or cannot load those of the profile."""
+    found = (incident.content("aws/identity") or {}).get("refused") or {}
+    code, answered = str(found.get("code", "")), (*_EXPIRED, *_SSO, *_INVALID, *_CLOCK_CODES)
+    not_loaded = bool(found.get("login")) and code not in answered and not _is_answer(incident)
+    if code in _MISSING or not_loaded:
         yield _refused(
             incident,
             "credentials_missing",
             "AWS: this machine has no usable credentials",
-            (_login(incident),),
+            (str(found.get("login") or _login(incident)),),
             "nothing was sent to AWS",
         )
 
