@@ -13,20 +13,14 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ops.core.errors import ConfigError
 from ops.terraform.facts import Backend
-from ops.terraform.rules.ignore_changes import ignored_changes
+from ops.terraform.rules.hcl import Block, blocks
+from ops.terraform.rules.ignore_changes import ignored_changes, ignored_in_json
 
-_TOKEN = re.compile(
-    r"(?P<comment>\#[^\n]*|//[^\n]*|/\*.*?(?:\*/|\Z))"
-    r"|(?P<heredoc><<-?[ \t]*(?P<end>[^\W\d][\w-]*)\n.*?^[ \t]*(?P=end)[ \t]*$)"
-    r"|(?P<quote>\")|(?P<open>\{)|(?P<close>\})|(?P<word>[^\W\d][\w-]*)|(?P<newline>\n)|(?P<assign>=)",
-    re.S | re.M,
-)
 _BACKEND = re.compile(r'\bbackend\s+"(?P<type>\w+)"\s*\{(?P<body>[^}]*)\}')
 _ASSIGNMENT = re.compile(r'^\s*(?P<name>\w+)\s*=\s*"(?P<value>[^"$]*)"\s*(?:#.*)?$', re.M)
 _REQUIRED_VERSION = re.compile(r'^\s*required_version\s*=\s*"([^"]*)"', re.M)
@@ -36,18 +30,6 @@ DATA_FOLDER = ".terraform"
 _MODULES = "modules/modules.json"
 LOCK_FILE = ".terraform.lock.hcl"
 _INIT_BLOCKS = ("terraform", "module")  # a change of one requires another `init`
-
-
-@dataclass(frozen=True)
-class Block:
-    """A top-level block: `variable "image" { … }` has kind `variable` and labels `("image",)`.
-
-    `body` is its text without comments.
-    """
-
-    kind: str
-    labels: tuple[str, ...]
-    body: str
 
 
 def declared_variables(directory: Path) -> frozenset[str]:
@@ -73,7 +55,7 @@ def required_versions(directory: Path) -> tuple[str, ...]:
     return tuple(
         found[1]
         for block in _all_blocks(directory)
-        if block.kind == "terraform" and (found := _REQUIRED_VERSION.search(block.body))
+        if block.kind == "terraform" and (found := _REQUIRED_VERSION.search(block.arguments))
     )
 
 
@@ -83,7 +65,7 @@ def variable_defaults(directory: Path) -> dict[str, str]:
         block.labels[0]: each["value"]
         for block in _all_blocks(directory)
         if block.kind == "variable" and block.labels
-        for each in _ASSIGNMENT.finditer(block.body)
+        for each in _ASSIGNMENT.finditer(block.arguments)
         if each["name"] == "default"
     }
 
@@ -167,8 +149,8 @@ def dynamic_blocks(directory: Path) -> frozenset[str] | None:
 def ignored_attributes(directory: Path) -> dict[str, frozenset[str]]:
     """Return what `ignore_changes` lists, by address: `module.web.aws_ecs_service.main`.
 
-    Addresses are without the keys of `count` and `for_each`. Files that cannot be read, and those
-    in JSON, are left out.
+    Addresses are without the keys of `count` and `for_each`. Files that cannot be read are left
+    out.
     """
     found = {}
     for module, folder in (_module_folders(directory) or {"": directory}).items():
@@ -177,6 +159,9 @@ def ignored_attributes(directory: Path) -> dict[str, frozenset[str]]:
             for block in _all_blocks(folder):
                 if block.kind == "resource" and (names := ignored_changes(block.body)):
                     found[prefix + ".".join(block.labels)] = frozenset(names)
+            for path in sorted(folder.glob("*.tf.json")):
+                for address, listed in ignored_in_json(_read_json(path)).items():
+                    found[prefix + address] = frozenset(listed)
     return found
 
 
@@ -211,7 +196,7 @@ def service_blocks(directory: Path) -> tuple[Block, ...]:
         for block in _all_blocks(folder):
             if block.kind == "resource" and block.labels[:1] == ("aws_ecs_service",):
                 found.append(block)
-            source = _MODULE_SOURCE.search(block.body) if block.kind == "module" else None
+            source = _MODULE_SOURCE.search(block.arguments) if block.kind == "module" else None
             if source:
                 pending.append((folder / source["path"]).resolve())
     return tuple(found)
@@ -219,7 +204,7 @@ def service_blocks(directory: Path) -> tuple[Block, ...]:
 
 def _all_blocks(directory: Path) -> Iterator[Block]:
     for path in sorted(directory.glob("*.tf")):
-        yield from _blocks(_read_text(path))
+        yield from blocks(_read_text(path))
 
 
 def _read_text(path: Path) -> str:
@@ -239,60 +224,3 @@ def _read_json(path: Path) -> dict[str, Any]:
             f"Terraform file {path}", f"it is not JSON ({error})", "correct it"
         ) from None
     return found if isinstance(found, dict) else {}
-
-
-def _blocks(text: str) -> Iterator[Block]:
-    """Yield the top-level blocks of a file."""
-    header: list[str] = []
-    position = depth = start = 0
-    body = ""  # up to `start`
-    while token := _TOKEN.search(text, position):
-        position = token.end()
-        kind = token.lastgroup if token.lastgroup != "end" else "heredoc"
-        if kind == "quote":
-            position = _end_of_string(text, token.end())
-            header += [text[token.end() : position - 1]] if depth == 0 else []
-        elif kind == "open":
-            body, start = ("", position) if depth == 0 else (body, start)
-            depth += 1
-        elif kind == "close":
-            depth = max(0, depth - 1)
-            if depth == 0 and header:
-                yield Block(header[0], tuple(header[1:]), body + text[start : token.start()])
-            header = [] if depth == 0 else header
-        elif kind == "comment" and depth:
-            body, start = body + text[start : token.start()], position
-        elif depth == 0:
-            header = (
-                [*header, token["word"]] if kind == "word" else header if kind == "comment" else []
-            )
-
-
-def _end_of_string(text: str, position: int) -> int:
-    """Return the position after the string that started before `position`.
-
-    `${ … }` and `%{ … }` inside it may contain strings.
-    """
-    while position < len(text):
-        char = text[position]
-        if char == '"':
-            return position + 1
-        if text[position : position + 3] in ("$${", "%%{"):
-            position += 3
-        elif text[position : position + 2] in ("${", "%{"):
-            position = _end_of_template(text, position + 2)
-        else:
-            position += 2 if char == "\\" else 1
-    return position
-
-
-def _end_of_template(text: str, position: int) -> int:
-    depth = 1
-    while position < len(text) and depth:
-        char = text[position]
-        if char == '"':
-            position = _end_of_string(text, position + 1)
-            continue
-        depth += {"{": 1, "}": -1}.get(char, 0)
-        position += 1
-    return position

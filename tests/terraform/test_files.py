@@ -126,6 +126,57 @@ def test_ignored_attributes_by_the_address_of_their_resource(tmp_path: Path) -> 
     }
 
 
+LIFECYCLE_BODIES: tuple[tuple[str, set[str]], ...] = (
+    ("lifecycle { ignore_changes = [tags] }", {"tags"}),
+    (
+        "text = <<-EOT\n  lifecycle { ignore_changes = [name] }\n  lifecycle {\n"
+        "    ignore_changes = all\n  }\n  EOT\n  lifecycle { ignore_changes = [size] }",
+        {"size"},
+    ),
+    ("text = <<EOT\nlifecycle {\n  ignore_changes = [name]\n}\nEOT", set()),
+    ('text = "lifecycle { ignore_changes = all }"', set()),
+    ("settings {\n  ignore_changes = [name]\n}", set()),
+    ("lifecycle = {\n  ignore_changes = [name]\n}", set()),
+    (
+        "lifecycle {\n  precondition {\n    condition = true\n    error_message = <<EOT\n"
+        "ignore_changes = [name]\nEOT\n  }\n  ignore_changes = [size]\n}",
+        {"size"},
+    ),
+    (
+        'lifecycle {\n  ignore_changes = [\n    tags["a,b"], # }\n    tags [ "x]//y" ] /* ] */\n'
+        "    ,\n    rule[0].port,\n  ]\n}",
+        {'tags["a,b"]', 'tags [ "x]//y" ]', "rule[0].port"},
+    ),
+    ("lifecycle {\n  ignore_changes = []\n}", set()),
+)
+
+
+@pytest.mark.parametrize(("body", "listed"), LIFECYCLE_BODIES)
+def test_only_the_lifecycle_block_ignores(tmp_path: Path, body: str, listed: set[str]) -> None:
+    """Not a heredoc, a string, an argument or another block with the same words."""
+    text = f'resource "aws_lb" "main" {{\n  {body}\n}}\nresource "aws_lb" "other" {{}}\n'
+    (tmp_path / "main.tf").write_text(text)
+    assert ignored_attributes(tmp_path) == ({"aws_lb.main": listed} if listed else {})
+
+
+@pytest.mark.parametrize(
+    ("resources", "found"),
+    [
+        ({"a": {"b": {"lifecycle": {"ignore_changes": ["x", 'tags["N"]']}}}}, {"x", 'tags["N"]'}),
+        ({"a": {"b": [{"lifecycle": [{"ignore_changes": "all"}]}]}}, {"all"}),
+        ([{"a": [{"b": {"lifecycle": {"ignore_changes": ["x"]}}}]}, {"c": {"d": {}}}], {"x"}),
+        ({"a": {"b": {"lifecycle": {"ignore_changes": None}}}}, set()),
+        ("no object", set()),
+    ],
+)
+def test_ignored_attributes_of_a_json_file(
+    tmp_path: Path, resources: object, found: set[str]
+) -> None:
+    """An object, or a list of objects, for every block."""
+    (tmp_path / "x.tf.json").write_text(json.dumps({"resource": resources}))
+    assert ignored_attributes(tmp_path) == ({"a.b": found} if found else {})
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """Not UTF-8, or no JSON: which file, and why."""
     (tmp_path / "bad.tf").write_bytes(b"\xff\xfe")

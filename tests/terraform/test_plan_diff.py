@@ -326,7 +326,7 @@ def test_drift_is_of_what_the_configuration_sets(address: str, fields: list[str]
     ],
 )
 def test_drift_that_terraform_ignores_is_none(listed: set[str], fields: list[str]) -> None:
-    """Of one key of a map, whether it drifted alone is not known: it stays."""
+    """Whole attributes, or `all`; an attribute that has no such key stays."""
     before, after = (dict.fromkeys(("name", "tags", "tags_all"), value) for value in "ab")
     row = resource('module.net["x"].aws_lb.main[0]', ["update"], before, after)
     found = drift(parsed(drift=(row,)), ignored={"module.net.aws_lb.main": frozenset(listed)})
@@ -335,6 +335,39 @@ def test_drift_that_terraform_ignores_is_none(listed: set[str], fields: list[str
     assert len(other) == 1 and len(other[0].fields) == 3
     gone = parsed(drift=(resource("aws_lb.main", ["delete"], before, None),))
     assert len(drift(gone, ignored={"aws_lb.main": frozenset({"all"})})) == 1
+
+
+TAGS = {"Owner": "core", "Cost": "1"}
+
+
+@pytest.mark.parametrize(
+    ("listed", "after", "fields"),
+    [
+        ('tags["Cost"]', {"tags": {"Owner": "core", "Cost": "2"}}, []),
+        ("tags.Cost", {"tags": {"Owner": "core", "Cost": "2"}}, []),
+        ('tags["Cost"]', {"tags": {"Owner": "core"}}, []),
+        ('tags["new/x.y"]', {"tags": {**TAGS, "new/x.y": "1"}}, []),
+        ('tags["Cost"]', {"tags": {"Owner": "evil", "Cost": "2"}}, ["tags", "tags_all"]),
+        ('tags["Owner"]', {"tags": {"Owner": "core", "Cost": "2"}}, ["tags", "tags_all"]),
+        ('tags["Cost"]', {"tags": None}, ["tags", "tags_all"]),
+        ('tags [ "x]/y" ]', {"tags": {**TAGS, "x]/y": "1"}}, []),
+        ("rule[0].port", {"rule": [{"port": 2, "name": "a"}]}, []),
+        ("rule[0].port", {"rule": [{"port": 2, "name": "b"}]}, ["rule"]),
+        ("rule[0]", {"rule": [{"port": 2, "name": "b"}]}, []),
+        ("rule[1]", {"rule": [{"port": 2, "name": "a"}]}, ["rule"]),
+        ("rule[0]", {"rule": []}, ["rule"]),
+    ],
+)
+def test_drift_of_an_ignored_key(listed: str, after: dict[str, Any], fields: list[str]) -> None:
+    """One key or item of an attribute is ignored, the others are not, and values are as read."""
+    before = {"tags": TAGS, "rule": [{"port": 1, "name": "a"}]}
+    values = {**before, **after}
+    old, new = ({**each, "tags_all": each["tags"]} for each in (before, values))
+    row = resource("aws_lb.main", ["update"], old, new)
+    found = drift(parsed(drift=(row,)), ignored={"aws_lb.main": frozenset({listed})})
+    assert [field.name for change in found for field in change.fields] == fields
+    if "evil" in str(after):
+        assert '"Cost": "2"' in found[0].fields[0].after
 
 
 def test_the_image_that_a_plan_leads_to() -> None:

@@ -8,8 +8,8 @@ none is a change. Sensitive values are hidden.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ops.aws.facts import TaskDefinitionArn
@@ -65,6 +65,38 @@ def differences(change: ChangeRepresentation) -> tuple[FieldDiff, ...]:
         if _is_wholly_marked(unknown, name)
         or not _is_equal(name, change.before.get(name), change.after.get(name))
     )
+
+
+def without_ignored(
+    change: ChangeRepresentation, paths: Iterable[tuple[str | int, ...]]
+) -> ChangeRepresentation:
+    """The change as if the values at `paths` had stayed as they were before."""
+    after: Any = change.after
+    unknown: Any = change.after_unknown
+    for path in paths:
+        after = _with_value_of(change.before, after, path)
+        if isinstance(unknown, Mapping) and len(path) == 1:
+            unknown = {name: mark for name, mark in unknown.items() if name != path[0]}
+    return replace(change, after=after, after_unknown=unknown)
+
+
+def _with_value_of(before: Any, after: Any, path: tuple[str | int, ...]) -> Any:
+    """Return a copy of `after` with the value that `before` has at `path`."""
+    step, rest = path[0], path[1:]
+    if isinstance(step, int):
+        if not (isinstance(before, list) and isinstance(after, list)):
+            return after
+        if step >= min(len(before), len(after)):
+            return after
+        item = _with_value_of(before[step], after[step], rest) if rest else before[step]
+        return [*after[:step], item, *after[step + 1 :]]
+    old, new = ({} if each is None else each for each in (before, after))
+    if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
+        return after
+    others = {name: value for name, value in new.items() if name != step}
+    if rest and (step in old or step in new):
+        return {**others, step: _with_value_of(old.get(step), new.get(step), rest)}
+    return {**others, step: old[step]} if step in old else others
 
 
 def _field_diff(name: str, change: ChangeRepresentation) -> FieldDiff:

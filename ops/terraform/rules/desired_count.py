@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ops.terraform.rules.hcl import Block
 from ops.terraform.rules.ignore_changes import ALL, ignored_changes
 
 _SETS = re.compile(r"^\s*desired_count\s*=", re.MULTILINE)
@@ -17,7 +18,8 @@ def sets_desired_count(bodies: Iterable[str]) -> bool | None:
     is the service's is not known then.
     """
     answers = {
-        bool(_SETS.search(body)) and {ALL, "desired_count"}.isdisjoint(ignored_changes(body))
+        bool(_SETS.search(Block("resource", (), body).arguments))
+        and {ALL, "desired_count"}.isdisjoint(ignored_changes(body))
         for body in bodies
     }
     return answers.pop() if len(answers) == 1 else None

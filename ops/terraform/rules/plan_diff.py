@@ -23,11 +23,13 @@ from ops.terraform.rules.attribute_diff import (
     differences,
     format_value,
     is_sensitive,
+    without_ignored,
 )
 from ops.terraform.rules.configured import configured_attributes, without_keys
-from ops.terraform.rules.ignore_changes import ALL
+from ops.terraform.rules.ignore_changes import ALL, steps
 from ops.terraform.rules.plan_json import (
     ActionInvocation,
+    ChangeRepresentation,
     DeferredChange,
     PlanDocument,
     PlannedResource,
@@ -209,18 +211,24 @@ def drift(
     `deploys_revisions`, so is the revision of an ECS service, which every deploy changes. So are
     attributes that the configuration does not set, which the provider fills in from other
     resources; `dynamic` are the names of `dynamic` blocks, which a plan does not list, and None
-    keeps them all. So are whole attributes that `ignored` lists for a resource's address without
-    keys, since Terraform leaves them to others.
+    keeps them all. So is what `ignored` lists for a resource's address without keys, since
+    Terraform leaves it to others: attributes, or a key or item of one (`tags["Name"]`).
     """
-    found = (_resource_change(each) for each in plan.resource_drift)
-    real = (_without_expected(each, deploys_revisions, ignored) for each in found if each)
+    real = (
+        _without_expected(change, each.change, deploys_revisions, ignored)
+        for each in plan.resource_drift
+        if (change := _resource_change(each))
+    )
     if dynamic is not None:
         real = (_only_configured(plan, each, dynamic) for each in real)
     return tuple(each for each in real if each.fields or each.action != "update")
 
 
 def _without_expected(
-    change: ResourceChange, deploys_revisions: bool, ignored: Mapping[str, frozenset[str]]
+    change: ResourceChange,
+    values: ChangeRepresentation,
+    deploys_revisions: bool,
+    ignored: Mapping[str, frozenset[str]],
 ) -> ResourceChange:
     """The change without attributes that differ at every refresh, or that Terraform ignores."""
     if change.action != "update":
@@ -228,13 +236,15 @@ def _without_expected(
     expected = _COMPUTED.get(change.type, frozenset())
     if deploys_revisions and change.type == SERVICE:
         expected = expected | {"task_definition"}
-    left_to_others = ignored.get(without_keys(change.address), frozenset())
-    if ALL in left_to_others:
+    listed = ignored.get(without_keys(change.address), frozenset())
+    if ALL in listed:
         return replace(change, fields=())
-    expected |= left_to_others
-    if "tags" in left_to_others:
-        expected |= {"tags_all"}  # the provider's union of these and its default_tags
-    return replace(change, fields=tuple(e for e in change.fields if e.name not in expected))
+    paths = [steps(each) for each in sorted(listed)]
+    # the provider's union of `tags` and its default_tags
+    paths += [("tags_all", *path[1:]) for path in paths if path[0] == "tags"]
+    remaining = {field.name for field in differences(without_ignored(values, paths))}
+    kept = (e for e in change.fields if e.name in remaining and e.name not in expected)
+    return replace(change, fields=tuple(kept))
 
 
 def _only_configured(
