@@ -28,7 +28,7 @@ from ops.terraform.facts import SavedPlan
 from ops.terraform.plan import TerraformPlan, allow_options, read_plan
 from ops.terraform.rules.allowed import is_allowed, unmatched
 from ops.terraform.rules.plan_diff import ResourceChange
-from ops.terraform.rules.policies import why_not_applicable
+from ops.terraform.rules.policies import how_to_replan, why_not_applicable
 from ops.terraform.rules.scope import MAX_NAMED, unknown_action
 from ops.terraform.workspace import (
     TerraformWorkspace,
@@ -168,7 +168,7 @@ def _check_applicable(workspace: TerraformWorkspace, saved: SavedPlan) -> None:
     commit = workspace.checkout().commit.full
     why = why_not_applicable(saved, commit, state, datetime.now(UTC), workspace.config.plan_limit)
     if why:
-        raise Refused("the saved plan is not applied", why, "plan again: inv tf.plan")
+        raise Refused("the saved plan is not applied", why, how_to_replan(saved))
 
 
 def check_understood(planned: TerraformPlan, program: str) -> None:

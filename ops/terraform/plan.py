@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ops.core import ui
+from ops.core.errors import ConfigError
 from ops.terraform import files, image_variables, plan_files, program
 from ops.terraform.errors import WantsInit
 from ops.terraform.facts import SavedPlan
@@ -134,19 +135,25 @@ class DriftReport:
 
     environment: str
     changes: tuple[ResourceChange, ...]
+    is_state_empty: bool = False
 
     @property
     def document(self) -> dict[str, Any]:
         """The document of `tf.drift --json`."""
         return {
             "environment": self.environment,
+            "state_empty": self.is_state_empty,
             "drifted": bool(self.changes),
             "drift": [change.as_document() for change in self.changes],
         }
 
     @property
     def text(self) -> str:
-        return f"{len(self.changes)} drifted" if self.changes else "no drift"
+        if self.changes:
+            return f"{len(self.changes)} drifted"
+        if self.is_state_empty:
+            return "nothing to compare: the state has no resources (terraform.workspace, backend)"
+        return "no drift"
 
     @property
     def exit_code(self) -> int:
@@ -195,7 +202,7 @@ def plan(
         retry_transient(make)
     contents = _read_or_discard(workspace, file)
     if not refresh_only:
-        _check_or_discard(workspace, file, images, contents)
+        _check_or_discard(workspace, file, images, contents, targets)
     source = workspace.platform.settings.source
     saved = SavedPlan(
         file,
@@ -221,14 +228,33 @@ def _read_or_discard(workspace: TerraformWorkspace, file: Path) -> PlanDocument:
 
 
 def _check_or_discard(
-    workspace: TerraformWorkspace, file: Path, images: Mapping[str, str], contents: PlanDocument
+    workspace: TerraformWorkspace,
+    file: Path,
+    images: Mapping[str, str],
+    contents: PlanDocument,
+    targets: tuple[str, ...],
 ) -> None:
-    """Raise Refused, and delete the plan, if it sets a running service to a default image."""
+    """Raise, and delete the plan, if a target matches nothing or an image would be a default."""
     try:
+        _check_targets(workspace, contents, targets)
         image_variables.check_default_images(workspace.platform, images, contents)
     except BaseException:
         file.unlink(missing_ok=True)
         raise
+
+
+def _check_targets(
+    workspace: TerraformWorkspace, contents: PlanDocument, targets: tuple[str, ...]
+) -> None:
+    unmatched = plan_review.unmatched_targets(contents, targets)
+    if unmatched:
+        tf = workspace.tf
+        raise ConfigError(
+            f"--target {', '.join(unmatched)}",
+            "neither the configuration nor the state has such a resource or module; Terraform "
+            "would plan nothing for it",
+            f"see their addresses: {tf.program} -chdir={shlex.quote(str(tf.directory))} state list",
+        )
 
 
 def read_plan(workspace: TerraformWorkspace, file: Path) -> PlanDocument:
@@ -262,4 +288,6 @@ def drift(workspace: TerraformWorkspace, *, wait_s: float = 0.0) -> DriftReport:
     )
     plan_files.discard(planned.saved)
     print_plan((), planned.drift)
-    return DriftReport(planned.environment, planned.drift)
+    known = planned.contents.configuration is not None
+    empty = known and not planned.contents.prior_addresses and not planned.contents.resource_drift
+    return DriftReport(planned.environment, planned.drift, empty)

@@ -94,7 +94,12 @@ def test_the_first_apply_only_adopts(owned: Team) -> None:
     first deploy adopts them.)
     """
     assert owned.document("tf.apply")["applied"] is True
-    assert owned.document("tf.drift") == {"environment": "sandbox", "drifted": False, "drift": []}
+    assert owned.document("tf.drift") == {
+        "environment": "sandbox",
+        "state_empty": False,
+        "drifted": False,
+        "drift": [],
+    }
     assert owned.document("tf.output")["outputs"]["backend_task_definition"].endswith(f"{FAMILY}:1")
     assert owned.document("tf.locks") == {"environment": "sandbox", "locks": []}
 

@@ -9,6 +9,7 @@ import pytest
 
 from ops.terraform.facts import SavedPlan, StateLock, StateVersion, TerraformProcess
 from ops.terraform.rules.policies import (
+    how_to_replan,
     transient_cause,
     uncommitted_in,
     why_not_applicable,
@@ -47,6 +48,7 @@ def test_only_a_young_plan_of_this_commit_and_state_is_applied(
     )
     found = why_not_applicable(saved, commit, state, NOW, 1800.0)
     assert says in found and bool(found) == bool(says)
+    assert ("commit them" in how_to_replan(saved)) == bool(uncommitted)
 
 
 def lock(age_min: float | None = 120, host: str = "laptop") -> StateLock:

@@ -20,17 +20,35 @@ def configured_attributes(configuration: Any, address: str) -> frozenset[str] | 
 
     `address` may be of an instance, in modules: `module.web["a"].aws_lb.main[0]`.
     """
+    module, parts = _module_of(configuration, address)
+    for each in _resources(module):
+        expressions = _get(each, "expressions")
+        if _get(each, "address") == ".".join(parts) and isinstance(expressions, Mapping):
+            return frozenset(map(str, expressions)) | _BY_PROVIDER
+    return None
+
+
+def is_configured(configuration: Any, address: str) -> bool:
+    """Whether the configuration has a resource or module of this address; keys do not count."""
+    module, parts = _module_of(configuration, address)
+    if parts[0] == "module":
+        return len(parts) == 2 and _get(_get(module, "module_calls"), parts[1]) is not None
+    return any(_get(each, "address") == ".".join(parts) for each in _resources(module))
+
+
+def _module_of(configuration: Any, address: str) -> tuple[Any, list[str]]:
+    """The module that an address is in, and the rest of the address."""
     module = _get(configuration, "root_module")
     parts = without_keys(address).split(".")
     while parts[0] == "module" and len(parts) > 2:
         module = _get(_get(_get(module, "module_calls"), parts[1]), "module")
         parts = parts[2:]
+    return module, parts
+
+
+def _resources(module: Any) -> list[Any]:
     resources = _get(module, "resources")
-    for each in resources if isinstance(resources, list) else []:
-        expressions = _get(each, "expressions")
-        if _get(each, "address") == ".".join(parts) and isinstance(expressions, Mapping):
-            return frozenset(map(str, expressions)) | _BY_PROVIDER
-    return None
+    return resources if isinstance(resources, list) else []
 
 
 def without_keys(address: str) -> str:

@@ -270,6 +270,7 @@ class PlanDocument:
     errored: bool = False
     unknown_keys: tuple[str, ...] = ()
     configuration: Any = None
+    prior_addresses: frozenset[str] = frozenset()  # of resources and data sources in the state
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> PlanDocument:
@@ -305,7 +306,27 @@ class PlanDocument:
                 *(each.unknown_keys for each in deferred),
             ),
             configuration=document.get("configuration"),
+            prior_addresses=_prior_addresses(document.get("prior_state")),
         )
+
+
+def _prior_addresses(state: Any) -> frozenset[str]:
+    """Return the addresses in `prior_state`, which a plan of an empty state does not have."""
+    values = state.get("values") if isinstance(state, Mapping) else None
+    pending = [values.get("root_module") if isinstance(values, Mapping) else None]
+    found: set[str] = set()
+    while pending:
+        module = pending.pop()
+        if isinstance(module, Mapping):
+            pending += _mappings(module.get("child_modules"))
+            found.update(str(each.get("address")) for each in _mappings(module.get("resources")))
+    return frozenset(found)
+
+
+def _mappings(value: Any) -> list[Mapping[str, Any]]:
+    return [
+        each for each in (value if isinstance(value, list) else []) if isinstance(each, Mapping)
+    ]
 
 
 def _resources(found: JsonObject, key: str) -> tuple[PlannedResource, ...]:

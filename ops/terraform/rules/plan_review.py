@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from ops.terraform.rules.configured import is_configured, without_keys
 from ops.terraform.rules.plan_json import FORMAT, PlanDocument
 
 
@@ -38,3 +41,27 @@ def warnings(plan: PlanDocument, *, targeted: bool = False) -> tuple[str, ...]:
             "after it"
         )
     return tuple(found)
+
+
+def unmatched_targets(plan: PlanDocument, targets: Iterable[str]) -> tuple[str, ...]:
+    """Return the targets that match nothing: Terraform plans no change for them, silently.
+
+    Empty if the plan does not have its configuration.
+    """
+    if plan.configuration is None:
+        return ()
+    known = {
+        *plan.prior_addresses,
+        *(each.address for each in plan.resource_changes),
+        *(each.previous_address for each in plan.resource_changes),
+        *(each.address for each in plan.deferred),
+    }
+
+    def matches(target: str) -> bool:
+        if without_keys(target) == target and is_configured(plan.configuration, target):
+            return True  # its count or for_each may be empty
+        return any(
+            each == target or each.startswith((f"{target}.", f"{target}[")) for each in known
+        )
+
+    return tuple(each for each in targets if not matches(each))

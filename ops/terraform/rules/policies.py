@@ -59,6 +59,12 @@ def why_not_applicable(
     return ""
 
 
+def how_to_replan(saved: SavedPlan) -> str:
+    """Return what to do about a saved plan that must not be applied."""
+    first = "commit them, then plan" if saved.uncommitted else "plan"
+    return f"{first} again: inv tf.plan"
+
+
 def why_owner_may_live(
     lock: StateLock,
     host: str,
