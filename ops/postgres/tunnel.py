@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import Unreachable
 from ops.ssh import connection
-from ops.ssh.connection import Host
+from ops.ssh.connection import ConnectionLost, Host
 
 if TYPE_CHECKING:
     from ops.aws.session import AwsSession
@@ -68,7 +68,19 @@ def open_route(
             connection.connect(settings, relay=relay) as bastion,
             forward(bastion, parameters) as from_here,
         ):
-            yield Route(from_here, bastion, f"through the bastion {bastion.where}")
+            way = f"through the bastion {bastion.where}"
+            yield Route(from_here, bastion, way, end=lambda: _lost(bastion))
+
+
+def _lost(bastion: Host) -> Unreachable | None:
+    """The error of a tunnel whose connection to the bastion was lost."""
+    if bastion.is_alive():
+        return None
+    return ConnectionLost(
+        f"the tunnel through the bastion {bastion.where}",
+        "the connection was lost",
+        "inv db.tunnel; its port will be another one",
+    )
 
 
 def by_task_only(settings: Settings) -> bool:

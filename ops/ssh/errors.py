@@ -5,6 +5,7 @@ A failure of a gateway is not reported as a failure of the bastion.
 
 from __future__ import annotations
 
+import shlex
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
 from ops.ssh.host_keys import HostKeyRefused
 from ops.ssh.port_forward import NO_CONNECTION, PROHIBITED
+from ops.ssh.relay import NoRelay
 
 
 class ConnectionLost(Unreachable):
@@ -35,17 +37,6 @@ def translate_error(
     what, file = f"ssh {hop}", next(iter(known_hosts), Path("known_hosts"))
     if isinstance(error, HostKeyRefused):
         return _host_key_error(error, what, file)
-    if isinstance(error, ssh.BadHostKeyException):
-        why = (
-            f"its {error.key.get_name()} key {error.key.fingerprint} is not the one in {file}: "
-            f"another machine answers, or it was rebuilt"
-        )
-        return Refused(
-            what,
-            why,
-            f"ask its administrator; then: ssh-keygen -R '{error.hostname}' -f {file}, and "
-            f"add the new key",
-        )
     if isinstance(error, ssh.PasswordRequiredException):
         return Unreachable(
             what, "the private key is encrypted", "ssh-add it, so that the agent has it"
@@ -55,6 +46,9 @@ def translate_error(
         return Unreachable(what, f"it does not let us in: {one_line(error)}", how)
     if isinstance(error, ssh.ChannelException):
         return _channel_error(error, what)
+    if isinstance(error, NoRelay):
+        why = f"forwarding is forbidden there (AllowTcpForwarding), and {error}"
+        return Refused(what, why, f"allow it, or {error.instead}")
     if isinstance(error, ssh.ProxyCommandFailure):
         return Unreachable(
             what,
@@ -97,18 +91,24 @@ def _cause_text(error: BaseException) -> str:
 
 
 def _host_key_error(error: HostKeyRefused, what: str, file: Path) -> Refused:
-    if error.revoked:
+    file, key = error.file or file, f"its {error.kind} key {error.printed}"
+    if error.problem == "revoked":
+        return Refused(what, f"{key} is revoked in {file}", "ask the host's administrator")
+    if error.problem == "changed":
         return Refused(
             what,
-            f"its {error.kind} key {error.printed} is revoked in {file}",
-            "ask the host's administrator",
+            f"{key} is not the one in {file}: another machine answers, or it was rebuilt",
+            f"ask its administrator; then: ssh-keygen -R {shlex.quote(error.name)} -f {file}, and "
+            f"add the new key",
         )
-    host, _, port = error.name.removeprefix("[").partition("]:")
-    scan = f"ssh-keyscan {f'-p {port} ' if port else ''}{host} >> {file}"
+    host, _, port = error.address.removeprefix("[").partition("]:")
+    scan = f"ssh-keyscan {f'-p {port} ' if port else ''}{host}"
+    if error.name != error.address:  # HostKeyAlias
+        scan += f" | sed 's/^[^ ]*/{error.name}/'"
     return Refused(
         what,
-        f"its {error.kind} key {error.printed} is not in {file}",
-        f"compare it with the host's own, then: {scan}",
+        f"{key} is not in {file}",
+        f"compare it with the host's own, then: {scan} >> {file}",
     )
 
 
@@ -118,7 +118,7 @@ def _channel_error(error: Any, what: str) -> OpsError:
         return Refused(
             what,
             f"forwarding is forbidden there: {text}",
-            "allow it (AllowTcpForwarding), or set database.run: remote (all but db.tunnel)",
+            "allow it (AllowTcpForwarding); all but db.tunnel do without, by database.run: remote",
         )
     if code == NO_CONNECTION:
         return BeyondBastion(

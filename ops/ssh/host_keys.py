@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 _DEFAULT_FILES = (
     "~/.ssh/known_hosts",
@@ -21,18 +21,22 @@ _DEFAULT_FILES = (
     "/etc/ssh/ssh_known_hosts2",
 )
 _building = threading.Lock()
+KeyProblem = Literal["unknown", "changed", "revoked"]
 
 
 class HostKeyRefused(Exception):
-    """An unknown or revoked host key.
+    """An unknown, changed or revoked host key.
 
-    `name` is the host as written in known_hosts, `kind` the type of the key, `printed` its
-    fingerprint.
+    `name` is the host as written in known_hosts, `address` without HostKeyAlias; `kind` is the type
+    of the key, `printed` its fingerprint, and `file` has another key of the host (`changed`).
     """
 
-    def __init__(self, name: str, kind: str, printed: str, revoked: bool) -> None:
-        self.name, self.kind, self.printed, self.revoked = name, kind, printed, revoked
-        super().__init__(f"{kind} key {printed} of {name} is {'revoked' if revoked else 'unknown'}")
+    def __init__(
+        self, name: str, address: str, key: Any, problem: KeyProblem, file: Path | None = None
+    ) -> None:
+        self.name, self.address, self.problem, self.file = name, address, problem, file
+        self.kind, self.printed = key.get_name(), key.fingerprint
+        super().__init__(f"{self.kind} key {self.printed} of {name} is {problem}")
 
 
 def files(named: str | None, configured: str | None) -> tuple[Path, ...]:
@@ -86,15 +90,15 @@ def _client_class(paths: Sequence[Path], alias: str, name: str) -> type:
     With an `alias` (HostKeyAlias) these are the keys of that name, instead of the host's `name`.
     """
     from paramiko.client import MissingHostKeyPolicy, SSHClient
+    from paramiko.ssh_exception import BadHostKeyException
 
     known, revoked = load(paths)
     names = {name: dict(known.lookup(alias) or {})} if alias else known
 
     class Refuse(MissingHostKeyPolicy):  # type: ignore[misc]
         def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
-            raise HostKeyRefused(
-                alias or hostname, key.get_name(), key.fingerprint, key.asbytes() in revoked
-            )
+            problem: KeyProblem = "revoked" if key.asbytes() in revoked else "unknown"
+            raise HostKeyRefused(alias or hostname, hostname, key, problem)
 
     class StrictClient(SSHClient):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -102,6 +106,15 @@ def _client_class(paths: Sequence[Path], alias: str, name: str) -> type:
             for host in names:
                 for kind, key in names[host].items():
                     self.get_host_keys().add(host, kind, key)
+
+        def connect(self, hostname: str, port: int = 22, **words: Any) -> None:
+            try:
+                super().connect(hostname, port, **words)
+            except BadHostKeyException as error:
+                address = hostname if port == 22 else f"[{hostname}]:{port}"
+                listed = alias or address
+                file = next((each for each in paths if load([each])[0].lookup(listed)), None)
+                raise HostKeyRefused(listed, address, error.key, "changed", file) from None
 
         def set_missing_host_key_policy(self, policy: Any) -> None:
             super().set_missing_host_key_policy(Refuse)

@@ -12,10 +12,11 @@ from typing import Any
 
 from ops.core.redaction.redact import one_line
 from ops.ssh import remote_shell
-from ops.ssh.port_forward import NO_CONNECTION, OPEN_TIMEOUT, PROHIBITED
+from ops.ssh.port_forward import NO_CONNECTION, OPEN_TIMEOUT
 
 _CONNECTED = b"connected"
 _MAX_LINE = 4096  # bytes of an answer or of an error
+_MAX_QUOTE = 300  # characters of it in a message
 _SCRIPT = """
 import os, socket, sys, threading
 try:
@@ -51,8 +52,19 @@ threading.Event().wait(30)
 """
 
 
+class NoRelay(Exception):
+    """Why no process there can replace a forwarding; `instead`: what an operator may change."""
+
+    def __init__(self, why: str, instead: str) -> None:
+        self.instead = instead
+        super().__init__(why)
+
+
 def open_channel(open_session: Callable[[], Any], python: str, to: tuple[str, int]) -> Any:
-    """A session whose channel is connected to `to`. Raises ChannelException with the reason."""
+    """A session whose channel is connected to `to`.
+
+    Raises NoRelay, and ChannelException if the host does not reach `to`.
+    """
     from paramiko.ssh_exception import ChannelException
 
     channel = open_session()
@@ -60,10 +72,12 @@ def open_channel(open_session: Callable[[], Any], python: str, to: tuple[str, in
         channel.settimeout(OPEN_TIMEOUT)
         channel.exec_command(remote_shell.COMMAND_LINE)
         channel.sendall(remote_shell.first_line([python, "-c", _SCRIPT, to[0], str(to[1])]))
-        answer = _answer(channel)
+        answer, begun = _answer(channel)
         if answer != _CONNECTED:
             failed = answer.decode(errors="replace").removeprefix("failed: ")
-            raise ChannelException(NO_CONNECTION, failed) if failed else _no_relay(channel, python)
+            if begun and failed:
+                raise ChannelException(NO_CONNECTION, failed)
+            raise _no_relay(channel, python, failed, begun)
     except BaseException:
         channel.close()
         raise
@@ -71,23 +85,31 @@ def open_channel(open_session: Callable[[], Any], python: str, to: tuple[str, in
     return channel
 
 
-def _answer(channel: Any) -> bytes:
-    """The relay's first line; empty if it did not start. It takes no byte of what follows."""
+def _answer(channel: Any) -> tuple[bytes, bool]:
+    """The relay's first line, and whether /bin/sh ran at all.
+
+    The line is empty if the relay did not start; without /bin/sh it is what the login shell
+    printed. It takes no byte of what follows.
+    """
     marked = remote_shell.MarkedOutput(lambda data: line.append(data))
     line: list[bytes] = []
     while byte := channel.recv(1):
         marked.take(byte)
         if line and line[-1] == b"\n":
-            return b"".join(line).strip()
+            return b"".join(line).strip(), True
         if len(line) > _MAX_LINE:
             break
-    return b""
+    return (b"", True) if marked.begun else (marked.before.strip(), False)
 
 
-def _no_relay(channel: Any, python: str) -> Exception:
-    from paramiko.ssh_exception import ChannelException
-
-    error = channel.recv_stderr(_MAX_LINE).decode(errors="replace").strip().splitlines()
-    why = one_line(error[-1]) if error else "no answer"
-    refused: Exception = ChannelException(PROHIBITED, f"and {python} does not run there: {why}")
-    return refused
+def _no_relay(channel: Any, python: str, printed: str, begun: bool) -> NoRelay:
+    errors = channel.recv_stderr(_MAX_LINE).decode(errors="replace").strip().splitlines()
+    why = one_line((errors[-1] if errors else printed)[:_MAX_QUOTE]) or "no answer"
+    if begun:
+        return NoRelay(
+            f"{python} does not run there: {why}", "install Python there (bastion.python)"
+        )
+    return NoRelay(
+        f"the account runs no commands (its login shell or ForceCommand): {why}",
+        "set bastion.user to an account with a shell",
+    )

@@ -75,13 +75,30 @@ def test_without_forwarding_the_reason_is_named(require: Any, tmp_path: Path, do
         with connection.connect(settings) as host, pytest.raises(BeyondBastion, match="refused"):
             host.forwarded("127.0.0.1", free_port())
         missing = server.settings(python="/nonexistent/python3")
-        with connection.connect(missing) as host, pytest.raises(Refused, match="not found"):
+        with connection.connect(missing) as host, pytest.raises(Refused, match="not found") as no:
             host.forwarded("127.0.0.1", doubler)
+        assert "install Python" in no.value.next and "database.run" not in no.value.next
         with (
             connection.connect(settings, relay=False) as host,
             pytest.raises(Refused, match="forwarding is forbidden there"),
         ):
             host.forwarded("127.0.0.1", doubler)
+
+
+@pytest.mark.parametrize("command", ["echo 'for tunnels only'; true", "false"])
+def test_neither_forwarding_nor_commands(
+    require: Any, tmp_path: Path, doubler: int, command: str
+) -> None:
+    """The account is named as the reason, not Python, and the mode in use is not advised."""
+    require("sshd")
+    with (
+        ssh_server.running(tmp_path, FORBIDDEN, f"ForceCommand {command}") as server,
+        connection.connect(server.settings()) as host,
+        pytest.raises(Refused, match="the account runs no commands") as refused,
+    ):
+        host.forwarded("127.0.0.1", doubler)
+    assert ("for tunnels only" in refused.value.why) == command.startswith("echo")
+    assert refused.value.next == "allow it, or set bastion.user to an account with a shell"
 
 
 @pytest.fixture

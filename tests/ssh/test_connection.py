@@ -5,7 +5,9 @@ forwarding, and what is said of each.
 from __future__ import annotations
 
 import os
+import shlex
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -19,8 +21,8 @@ import pytest
 from ops.core.config.database import Bastion as Configured
 from ops.core.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
 from ops.sandbox.bastion import Bastion
-from ops.ssh import connection
-from ops.ssh.host_keys import load
+from ops.ssh import connection, errors
+from ops.ssh.host_keys import HostKeyRefused, KeyProblem, load
 from tests.factories import free_port, stop_listening
 
 pytestmark = pytest.mark.timeout(60)
@@ -154,8 +156,29 @@ def test_known_hosts_is_obeyed(bastion: Bastion, tmp_path: Path, how: str) -> No
     if how == "other lines":
         connection.connect(settings(bastion, known_hosts=str(file))).close()
         return
-    with pytest.raises(Refused, match="is not the one in" if how == "changed" else "is revoked in"):
+    with pytest.raises(Refused) as refused:
         connection.connect(settings(bastion, known_hosts=str(file)))
+    assert ("is not the one in" if how == "changed" else "is revoked in") in refused.value.why
+    if how == "changed":  # the advice removes the line, which names the port too
+        advice = refused.value.next.split("then: ")[1].split(", and")[0]
+        subprocess.run(shlex.split(advice), check=True, capture_output=True)
+        assert file.read_text() == ""
+
+
+def test_the_advice_on_a_host_key_has_the_alias(tmp_path: Path) -> None:
+    """HostKeyAlias is the name in known_hosts, but no name to connect to."""
+    import paramiko
+
+    key, files = paramiko.ECDSAKey.generate(), [tmp_path / "first"]
+
+    def advice(problem: KeyProblem, file: Path | None = None) -> str:
+        refused = HostKeyRefused("vault", "[10.0.0.9]:2222", key, problem, file)
+        return errors.translate_error(refused, "ops@10.0.0.9:2222", files, 5).next
+
+    assert f"ssh-keygen -R vault -f {tmp_path}/second," in advice("changed", tmp_path / "second")
+    assert advice("unknown").endswith(
+        f"ssh-keyscan -p 2222 10.0.0.9 | sed 's/^[^ ]*/vault/' >> {tmp_path}/first"
+    )
 
 
 def test_hashed_names_are_known(bastion: Bastion, tmp_path: Path) -> None:

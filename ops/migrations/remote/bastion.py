@@ -25,6 +25,10 @@ from ops.ssh.connection import RUN_TIMEOUT, CommandResult, ConnectionLost, Host
 _INSTALL_TIMEOUT = 180.0  # seconds, for 9 MB over a slow line
 
 
+class WatcherKilled(OpsError):
+    """A signal ended the process that watches a run; the run is another process."""
+
+
 @dataclass(frozen=True)
 class BastionPaths:
     """The host's Python, the cache folder, and the environment whose runs it has."""
@@ -160,7 +164,10 @@ def attach(
     offset: int,
     on_message: Callable[[WatchMessage], None],
 ) -> None:
-    """Pass on all messages of the run from `offset` on, until its end. Raises ConnectionLost."""
+    """Pass on all messages of the run from `offset` on, until its end.
+
+    Raises ConnectionLost, and WatcherKilled.
+    """
 
     def take(line: bytes) -> None:
         message = _document(line)
@@ -169,8 +176,12 @@ def attach(
 
     code = host.stream(environment.command("attach", run, str(offset)), b"", take)
     if code:
-        raise OpsError(
-            f"watching run {run} ended with {code}", "Python on the bastion failed", "inv db.attach"
+        killed = code < 0 or code > 128  # by a signal; more than 128 where a shell reports it
+        how = "was killed" if killed else f"ended with exit code {code}"
+        raise (WatcherKilled if killed else OpsError)(
+            f"run {run} can't be watched",
+            f"its watcher on the bastion {how}; the run is another process, and may continue",
+            "inv db.attach" if run == "latest" else f"inv db.attach --run {run}",
         )
 
 

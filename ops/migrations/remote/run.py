@@ -20,7 +20,7 @@ from ops.core import ui
 from ops.core.config.database import Bastion
 from ops.core.errors import Cancelled, OpsError, Refused, Unreachable
 from ops.core.retry import pauses_within, retry
-from ops.core.text import format_error
+from ops.core.text import format_error, format_timestamp
 from ops.migrations.plan import MigrationPlan
 from ops.migrations.remote import bastion, bundle
 from ops.migrations.remote.bastion import BastionEnvironment
@@ -37,6 +37,7 @@ from ops.ssh.connection import ConnectionLost, Host
 
 _RECONNECT_S = 60.0  # how long a watcher tries to reconnect
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0)
+_WATCHERS = 5  # of one run that may be killed, before this command gives up
 _AUTHORITY_KEY = "sslrootcert"
 _T = TypeVar("_T")
 
@@ -130,7 +131,7 @@ class RemoteRun:
     """A run on the bastion, watched from here.
 
     `offset` is the position in its log, `end` its last message, `started` whether the bastion
-    confirmed its start.
+    confirmed its start, `named` whether its id was printed.
     """
 
     target: MigrationTarget
@@ -141,6 +142,7 @@ class RemoteRun:
     offset: int = 0
     end: RunEnd | None = None
     started: bool = True
+    named: bool = True
 
     def __enter__(self) -> RemoteRun:
         return self
@@ -184,7 +186,8 @@ class RemoteRun:
         return RunResult(outcome_of(self.id, self.last_message(), self._database), "remote")
 
     def _follow(self) -> None:
-        """Print the log until the run has ended."""
+        """Print the log until the run has ended; a watcher that was killed is replaced."""
+        killed = 0
         while self.end is None:
             try:
                 bastion.attach(
@@ -196,6 +199,12 @@ class RemoteRun:
                     )
             except ConnectionLost:
                 self._reconnect()
+            except bastion.WatcherKilled:
+                killed += 1
+                if killed >= _WATCHERS:
+                    raise
+                self.progress("the watcher on the bastion was killed; watching again")
+                time.sleep(_PAUSES_S[0])
 
     def _handle_message(self, message: WatchMessage) -> None:
         if "missing" in message:
@@ -204,6 +213,9 @@ class RemoteRun:
             self.progress(self.target.database.target.hide(message["line"]))
         # `latest` means this run from now on
         self.id, self.offset = message.get("run", self.id), message["offset"]
+        if not self.named and "run" in message:
+            self.named = True
+            self.progress(_title(self.id, self.host.where, message.get("about", {})))
         self.end = message.get("end")
 
     def last_message(self) -> RunEnd:
@@ -284,6 +296,17 @@ class RemoteRun:
         )
 
 
+def _title(run: str, where: str, about: dict[str, Any]) -> str:
+    """A run as `db.attach` names it; an older engine does not send what it is `about`."""
+    who, began = about.get("who") or {}, about.get("began_at")
+    words = [f"run {run} on {where}"]
+    if who:
+        words.append(f"{who['verb']} by {who['by']}@{who['host']}")
+    if began:
+        words.append(f"began {format_timestamp(began)}")
+    return ", ".join(words)
+
+
 def _unknown_run(message: WatchMessage | CancelAnswer) -> Refused:
     return Refused(
         f"run {message['missing']} is not known on the bastion",
@@ -297,6 +320,7 @@ def attach(
 ) -> RunResult:
     """Watch a run from its beginning to its end; `latest` is the active one, else the newest."""
     with _open_run(target, id, progress) as remote:
+        remote.named = False
         return remote.wait()
 
 

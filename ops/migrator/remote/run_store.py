@@ -77,10 +77,8 @@ class StoredRun:
         A silent run yields a heartbeat with the offset.
         """
         spoke = time.monotonic()
-        yield {
-            "run": self.id,
-            "offset": offset,
-        }  # `latest` may have changed when a client reconnects
+        # `latest` may have changed when a client reconnects
+        yield {"run": self.id, "about": self.details(), "offset": offset}
         with self.log.open("rb") as file:
             file.seek(offset)
             while True:
