@@ -7,6 +7,7 @@ duration.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,12 @@ from ops.migrations.plan import MigrationPlan
 from ops.migrations.rules import lint as rules
 from ops.migrations.rules.data_loss import UNWRITTEN
 from ops.migrations.rules.lint import LintProblem, RevisionScript, format_problems
-from ops.migrations.rules.statements import partitioned, try_parse
+from ops.migrations.rules.statements import (
+    indexes_by_table,
+    is_same_relation,
+    partitioned,
+    try_parse,
+)
 from ops.migrations.target import BASE, MigrationTarget
 from ops.postgres import access
 from ops.postgres.access import DatabaseAccess, Revision
@@ -91,20 +97,24 @@ def lint_plan(plan: MigrationPlan, database: DatabaseAccess | None = None) -> Li
 
 
 def _partitioned(scripts: Sequence[str], database: DatabaseAccess | None = None) -> frozenset[str]:
-    """The partitioned tables that these revisions create, and those of the database."""
-    if not any("CONCURRENTLY" in sql.upper() for sql in scripts):
+    """The partitioned tables and indexes that these revisions create, and the database's."""
+    if not any(" INDEX" in sql.upper() for sql in scripts):
         return frozenset()
-    found = frozenset(table for sql in scripts for table in partitioned(try_parse(sql) or ()))
-    if database is None:
-        return found
-    try:
-        return found | access.partitioned_tables(database)
-    except OpsError:  # the forecast names its reason
-        return found
+    parsed = [try_parse(sql) or () for sql in scripts]
+    found = frozenset(table for statements in parsed for table in partitioned(statements))
+    if database is not None:
+        with suppress(OpsError):  # the forecast names its reason
+            found |= access.partitioned_relations(database)
+    return found | {
+        index
+        for statements in parsed
+        for index, table in indexes_by_table(statements)
+        if any(is_same_relation(table, each) for each in found)
+    }
 
 
 def lint_revisions(
-    scripts: Iterable[RevisionScript], partitioned_tables: frozenset[str] = frozenset()
+    scripts: Iterable[RevisionScript], partitioned_relations: frozenset[str] = frozenset()
 ) -> LintReport:
     """Lint with squawk and our own rules; secrets in the findings are redacted."""
     scripts = tuple(scripts)
@@ -125,7 +135,7 @@ def lint_revisions(
         )
         problems += [
             replace(each, sql=redacted(each.sql), advice=redacted(each.advice))
-            for each in rules.problems(script, found, partitioned_tables)
+            for each in rules.problems(script, found, partitioned_relations)
         ]
     return LintReport(tuple(problems))
 

@@ -377,11 +377,11 @@ def relations(door: DatabaseAccess, names: tuple[str, ...]) -> Relations:
         return postgres_relations.read(opened, names)
 
 
-def partitioned_tables(door: DatabaseAccess) -> frozenset[str]:
-    """The names of all partitioned tables, with their schemas, quoted as needed."""
+def partitioned_relations(door: DatabaseAccess) -> frozenset[str]:
+    """The names of all partitioned tables and indexes, with their schemas, quoted as needed."""
     select = "SELECT format('%I.%I', relnamespace::regnamespace::name, relname) FROM pg_class"
     with read_session(door) as opened:
-        return frozenset(row[0] for row in opened.execute(f"{select} WHERE relkind = 'p'"))
+        return frozenset(row[0] for row in opened.execute(f"{select} WHERE relkind IN ('p', 'I')"))
 
 
 def functions(

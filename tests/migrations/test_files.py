@@ -134,9 +134,12 @@ def test_a_byte_order_mark_is_dropped(here: Here, tmp_path: Path) -> None:
     [
         (b"SELECT 1;\nSELECT 'Caf\xe9';", r"byte 0xe9 at offset 21, line 2\n.*iconv -f latin1"),
         ("SELECT 1;".encode("utf-16"), r"UTF-16\n.*iconv -f utf-16"),
+        (b"SELECT 1;\nSELECT 2;\0 SELECT 3;", r"a NUL byte at offset 19, line 2"),
+        ("SELECT 1;".encode("utf-16-le"), r"a NUL byte at offset 1, line 1.*\n.*utf-16le"),
+        (b"BEGIN;\nPREPARE TRANSACTION 'x';", r"stay prepared.*\n.*COMMIT"),
     ],
 )
-def test_bytes_that_are_not_utf8_are_refused_with_their_place(
+def test_what_would_run_differently_is_refused_with_its_place(
     here: Here, tmp_path: Path, body: bytes, words: str
 ) -> None:
     legacy = tmp_path / "x.sql"

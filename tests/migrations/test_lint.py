@@ -191,3 +191,21 @@ def test_an_index_on_a_partitioned_table_is_named_before_it_fails(here: Here) ->
         assert [(each.revision, each.rule) for each in found.blocking] == [
             ("0002", "concurrent-index-on-partitioned")
         ]
+
+
+def test_the_concurrent_drop_of_a_partitioned_index_is_named_before_it_fails(here: Here) -> None:
+    """By the revisions that create it, and by the database's indexes; a plain drop may go."""
+    here.project.write("0001", f"{PARTITIONED}; CREATE INDEX ev_id ON ev (id)", "DROP TABLE ev")
+    here.project.write("0002", OUTSIDE.format("DROP INDEX CONCURRENTLY ev_id"))
+
+    def reviewed() -> lint.LintReport:
+        return lint.review(here.target, plan.plan_migration(here.target, "upgrade", None)).lint
+
+    everything = [lint.lint_project(here.target.settings), reviewed()]
+    here.go(to="0001")
+    for found in (*everything, reviewed()):
+        assert [(each.revision, each.rule) for each in found.blocking] == [
+            ("0002", "concurrent-drop-of-partitioned-index")
+        ]
+    here.project.write("0002", "DROP INDEX ev_id")
+    assert reviewed().blocking == () and here.go()["to"] == "0002"

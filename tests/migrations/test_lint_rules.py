@@ -66,7 +66,9 @@ def test_our_own_rules(sql: str, rule: str | None) -> None:
 
 DETACH = "ALTER TABLE ev DETACH PARTITION ev_2025 CONCURRENTLY"
 INDEX = "CREATE INDEX CONCURRENTLY i ON {} (id)"
+DROP = "DROP INDEX CONCURRENTLY {}"
 ON_PARTITIONED = ("concurrent-index-on-partitioned", "error", False)
+OF_PARTITIONED = ("concurrent-drop-of-partitioned-index", "error", False)
 
 
 @pytest.mark.parametrize(
@@ -80,15 +82,49 @@ ON_PARTITIONED = ("concurrent-index-on-partitioned", "error", False)
         (INDEX.format("other.ev"), []),
         (INDEX.format("ev_2025"), []),
         ("CREATE INDEX i ON ONLY ev (id)", []),
+        (DROP.format("ev_id"), [OF_PARTITIONED]),
+        (DROP.format("IF EXISTS public.ev_id"), [OF_PARTITIONED]),
+        (DROP.format("other.ev_id"), []),
+        (DROP.format("ev_2025_id_idx"), []),
+        ("DROP INDEX ev_id", []),
+        ("REINDEX INDEX CONCURRENTLY ev_id", []),
     ],
 )
 def test_what_concurrently_leaves_half_done(
     sql: str, expected: list[tuple[str, str, bool]]
 ) -> None:
     """A detach is named beforehand, and an index that PostgreSQL refuses is an error."""
-    known = frozenset({"public.ev"})
+    known = frozenset({"public.ev", "public.ev_id"})
     found = problems(RevisionScript("0007", sql), (), known)
     assert [(each.rule, each.level, each.waived is not None) for each in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("sql", "rule", "kept"),
+    [
+        ("DROP INDEX ev_id", "require-concurrent-index-deletion", False),
+        ("DROP INDEX a_id", "require-concurrent-index-deletion", True),
+        ("CREATE INDEX i ON ONLY ev (id)", "require-concurrent-index-creation", False),
+        ("CREATE INDEX i ON ev (id)", "require-concurrent-index-creation", True),
+        ("CREATE INDEX i ON a (id)", "require-concurrent-index-creation", True),
+    ],
+)
+def test_concurrently_is_not_advised_where_postgresql_refuses_it(
+    sql: str, rule: str, kept: bool
+) -> None:
+    known = frozenset({"public.ev", "public.ev_id"})
+    row = LintProblem("0007", rule, "warning", 3, "", "add CONCURRENTLY")
+    found = problems(RevisionScript("0007", f"SELECT 1;\n\n{sql};"), (row,), known)
+    assert [each.rule for each in found] == ([rule] if kept else [])
+
+
+def test_a_transaction_that_stays_prepared_is_an_error() -> None:
+    """Outside of the revision's transaction too, where COMMIT is allowed."""
+    control = "BEGIN;\nCREATE TABLE a (id bigint);\n{};\n"
+    outside = "BEGIN /* Alembic */;\nCOMMIT /* Alembic */;\n" + control
+    for end, expected in [("COMMIT", []), ("PREPARE TRANSACTION 'x'", ["prepared-transaction"])]:
+        found = problems(RevisionScript("0007", outside.format(end)), ())
+        assert [each.rule for each in found] == expected
 
 
 def test_a_line_is_where_the_statement_stands() -> None:

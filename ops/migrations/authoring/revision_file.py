@@ -168,7 +168,7 @@ def _next_number(heads: tuple[str, ...], known: list[str]) -> str:
 
 
 def _read(legacy: Path) -> bytes:
-    """The file's bytes, without a byte order mark. Raises ConfigError, Refused (not UTF-8)."""
+    """The file's bytes, without a byte order mark. Raises ConfigError, Refused (encoding)."""
     try:
         body = legacy.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as error:
@@ -194,6 +194,16 @@ def _read(legacy: Path) -> bytes:
             f"iconv -f latin1 -t utf-8 {shlex.quote(str(legacy))} > utf8.sql, then --from-sql "
             "utf8.sql (-f: the encoding that it has)",
         ) from None
+    if (offset := body.find(b"\0")) >= 0:
+        line = body[:offset].count(b"\n") + 1
+        raise Refused(
+            "the file can't be wrapped",
+            f"it has a NUL byte at offset {offset}, line {line}: the server would read only what "
+            "is before it",
+            "remove it; if it is UTF-16 without a byte order mark: "
+            f"iconv -f utf-16le -t utf-8 {shlex.quote(str(legacy))} > utf8.sql, then --from-sql "
+            "utf8.sql",
+        )
     return body
 
 
@@ -208,10 +218,14 @@ def _wrap(body: bytes) -> str:
     try:
         found = statements.parse(text)
         own_transactions = statements.controls_transactions(text)
+        left_prepared = statements.prepared_transactions(text)
     except statements.Unparsable as error:
         raise Refused(what, f"{error}, line {error.line}", "correct it, and run it again") from None
     for each in found:
         if statements.runs_alone(each) or statements.copies_from_client(each):
             why = f"this can't run together with other statements: {redact(each.sql[:80])}"
             raise Refused(what, why, _ALONE_ADVICE)
+    for each in left_prepared:
+        why = f"it would stay prepared, with its locks: {redact(each.sql[:80])}"
+        raise Refused(what, why, "replace PREPARE TRANSACTION with COMMIT")
     return _IN_AUTOCOMMIT if own_transactions else _IN_TRANSACTION

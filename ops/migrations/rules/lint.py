@@ -17,11 +17,15 @@ from ops.migrations.rules.statements import (
     Statement,
     Unparsable,
     created_tables,
+    dropped_indexes,
     is_concurrent,
     is_concurrent_detach,
+    is_same_relation,
     matches_every_row,
     parse,
+    prepared_transactions,
     transaction_control,
+    try_parse,
 )
 from ops.migrator.model import ID_LIMIT
 
@@ -76,6 +80,17 @@ _INDEX_ON_PARTITIONED = (
     "PostgreSQL refuses it on a partitioned table: CREATE INDEX … ON ONLY the table, CREATE INDEX "
     "CONCURRENTLY on each partition, then ALTER INDEX … ATTACH PARTITION",
 )
+_DROP_OF_PARTITIONED = (
+    "concurrent-drop-of-partitioned-index",
+    "error",
+    "PostgreSQL refuses it for the index of a partitioned table: DROP INDEX without CONCURRENTLY, "
+    "which locks the table and its partitions for a moment",
+)
+_LEFT_PREPARED = (
+    "prepared-transaction",
+    "error",
+    "it stays prepared, with its locks, after the revision is recorded: COMMIT instead",
+)
 _DROPPING_COMMANDS = ("AT_DropColumn", "AT_AlterColumnType")
 
 
@@ -129,9 +144,10 @@ def problems(
 ) -> tuple[LintProblem, ...]:
     """All findings of one revision, its waivers applied; an unused waiver is a finding too.
 
-    `partitioned`: the known partitioned tables.
+    `partitioned`: the known partitioned tables and their indexes.
     """
-    found = [*_classify(script, from_squawk), *_own_problems(script, partitioned)]
+    rows = _without_refused_advice(script, from_squawk, partitioned)
+    found = [*_classify(script, rows), *_own_problems(script, partitioned)]
     waive = script.waive or {}
     all_found = [
         replace(each, waived=waive[each.rule]) if each.rule in waive else each for each in found
@@ -170,6 +186,30 @@ def _classify(script: RevisionScript, found: tuple[LintProblem, ...]) -> Iterato
             yield replace(each, level="error" if each.rule in _BLOCKING else "warning")
 
 
+def _without_refused_advice(
+    script: RevisionScript, found: tuple[LintProblem, ...], partitioned: frozenset[str]
+) -> tuple[LintProblem, ...]:
+    """Leave out squawk's advice to add CONCURRENTLY where PostgreSQL refuses it.
+
+    On a partitioned table DROP INDEX and CREATE INDEX … ON ONLY are the only ways.
+    """
+    required: dict[str, Callable[[Statement], tuple[str, ...]]] = {
+        "require-concurrent-index-deletion": dropped_indexes,
+        "require-concurrent-index-creation": lambda each: (
+            each.tables if each.kind == "IndexStmt" and not each.tree.relation.inh else ()
+        ),
+    }
+    if not partitioned or not {each.rule for each in found} & set(required):
+        return found
+    exempt = {
+        (rule, each.line)
+        for rule, names in required.items()
+        for each in try_parse(script.sql) or ()
+        if _any_same(names(each), partitioned)
+    }
+    return tuple(each for each in found if (each.rule, each.line) not in exempt)
+
+
 def _own_problems(script: RevisionScript, partitioned: frozenset[str]) -> Iterator[LintProblem]:
     """The findings of our own rules."""
     if len(script.revision) > ID_LIMIT:
@@ -205,7 +245,11 @@ def _own_problems(script: RevisionScript, partitioned: frozenset[str]) -> Iterat
             yield from _statement_problems(script, statement)
     yield from _not_alone(script, statements)
     yield from _half_done(script, statements, partitioned)
-    for statement in transaction_control(script.sql):
+    refused = tuple(transaction_control(script.sql))
+    for statement in prepared_transactions(script.sql):
+        if statement not in refused:
+            yield _problem(script, statement, *_LEFT_PREPARED)
+    for statement in refused:
         yield LintProblem(
             script.revision,
             "transaction-control",
@@ -268,10 +312,10 @@ def _half_done(
         concurrent_index = each.kind == "IndexStmt" and each.tree.concurrent
         if is_concurrent_detach(each):
             yield _problem(script, each, *_DETACH_LEFT_PENDING)
-        elif concurrent_index and any(
-            _is_same(*pair) for pair in product(each.tables, partitioned)
-        ):
+        elif concurrent_index and _any_same(each.tables, partitioned):
             yield _problem(script, each, *_INDEX_ON_PARTITIONED)
+        elif is_concurrent(each) and _any_same(dropped_indexes(each), partitioned):
+            yield _problem(script, each, *_DROP_OF_PARTITIONED)
 
 
 def _problem(
@@ -280,9 +324,8 @@ def _problem(
     return LintProblem(script.revision, rule, level, statement.line, statement.sql, advice)
 
 
-def _is_same(table: str, other: str) -> bool:
-    """Whether two names may be the same table's; one may be without its schema."""
-    return table == other or table.endswith(f".{other}") or other.endswith(f".{table}")
+def _any_same(names: Iterable[str], others: Iterable[str]) -> bool:
+    return any(is_same_relation(*pair) for pair in product(names, others))
 
 
 def _drops(statement: Statement) -> bool:

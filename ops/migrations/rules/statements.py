@@ -166,6 +166,15 @@ def transaction_control(sql: str) -> Iterator[Statement]:
             yield statement
 
 
+def prepared_transactions(sql: str) -> tuple[Statement, ...]:
+    """Its PREPARE TRANSACTION statements. Raises Unparsable."""
+    return tuple(
+        each
+        for each in _parse_all(sql)
+        if each.kind == "TransactionStmt" and each.tree.kind.name == "TRANS_STMT_PREPARE"
+    )
+
+
 def _ends_transactions(block: str) -> bool:
     """Whether a PL/pgSQL DO block ends transactions."""
     import pglast
@@ -282,3 +291,30 @@ def partitioned(statements: tuple[Statement, ...]) -> frozenset[str]:
         if each.kind == "CreateStmt" and each.tree.partspec
         for table in each.tables
     )
+
+
+def indexes_by_table(statements: tuple[Statement, ...]) -> tuple[tuple[str, str], ...]:
+    """The named indexes that these statements create, each with its table.
+
+    An index is in the schema of its table.
+    """
+    return tuple(
+        (f"{schema}{dot}{identifier(each.tree.idxname)}", table)
+        for each in statements
+        if each.kind == "IndexStmt" and each.tree.idxname
+        for table in each.tables
+        for schema, dot, _ in [table.rpartition(".")]
+    )
+
+
+def is_same_relation(name: str, other: str) -> bool:
+    """Whether two names may be the same relation's; one may be without its schema."""
+    return name == other or name.endswith(f".{other}") or other.endswith(f".{name}")
+
+
+def dropped_indexes(statement: Statement) -> tuple[str, ...]:
+    """The indexes that DROP INDEX names."""
+    tree = statement.tree
+    if statement.kind != "DropStmt" or tree.removeType.name != "OBJECT_INDEX":
+        return ()
+    return tuple(dotted_name(names) for names in tree.objects)
