@@ -63,6 +63,18 @@ SET_LIMITS = (
 )
 
 
+class _UncutCursor(psycopg.Cursor[Any]):
+    """Refuses SQL with a NUL byte, which the server would silently read up to there only."""
+
+    def execute(self, query: Any, *arguments: Any, **options: Any) -> _UncutCursor:
+        nul = b"\0" if isinstance(query, bytes) else "\0"
+        if isinstance(query, bytes | str) and (at := query.find(nul)) >= 0:  # type: ignore[arg-type]
+            unit = "byte" if isinstance(query, bytes) else "character"
+            raise psycopg.DataError(f"the SQL has a NUL byte ({unit} {at}): remove it")
+        super().execute(query, *arguments, **options)
+        return self
+
+
 _pooled: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
 
 
@@ -76,6 +88,7 @@ def connect(
         opened = _connect_with_retry(words)
     except psycopg.Error as error:
         raise _unreachable(target, error) from None
+    opened.cursor_factory = _UncutCursor
     try:
         settings = limit_settings(limits or Limits())
         row = opened.execute(f"{SET_LIMITS}, {MARK_SESSION}, pg_backend_pid()", settings).fetchone()

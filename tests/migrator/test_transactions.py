@@ -144,3 +144,20 @@ def test_a_failure_after_commit_says_once_what_it_did_and_where_to_look(project:
     with pytest.raises(MigrateError) as error:
         project.run()
     assert "see what it left (inv db.current)" in error.value.next
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "op.execute({!r})",
+        "op.get_bind().exec_driver_sql({!r})",
+        "op.get_bind().connection.driver_connection.execute({!r}.encode())",
+    ],
+)
+def test_sql_with_a_nul_byte_is_refused_whole(project: Project, run: str) -> None:
+    """The server would read up to there, and the revision would be recorded as done."""
+    sql = "CREATE TABLE a (id int);\0 CREATE TABLE b (id int)"
+    project.write("0001", f"    {run.format(sql)}")
+    with pytest.raises(MigrateError, match=r"NUL byte \((byte|character) 24\)"):
+        project.run()
+    assert project.ask(TABLES) == [("",)]
