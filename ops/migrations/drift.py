@@ -104,9 +104,12 @@ def _compare(target: MigrationTarget, at: str | None, progress: Callable[[str], 
         return Drift(())
     revisions = access.pending(database, database.scripts, None, at)
     folder = Path(database.target.folder)
-    replay = postgres_replay.replay(
-        folder, target.settings.root, revisions, live.major, progress, live.settings
-    )[-1]
+    try:
+        replay = postgres_replay.replay(
+            folder, target.settings.root, revisions, live.major, progress, live.settings
+        )[-1]
+    except OpsError as problem:
+        return Drift(None, f"its revisions, replayed on a scratch server: {format_error(problem)}")
     found = schema_diff.describe(schema_diff.compare(replay.schema, live.schema))
     if found and replay.major != live.major:
         progress(

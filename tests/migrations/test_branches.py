@@ -71,6 +71,38 @@ def at(here: Here) -> list[str]:
     return sorted(here.project.at())
 
 
+def test_a_head_that_another_head_depends_on(here: Here) -> None:
+    """All heads are applied, compared and verified; Alembic refuses the two as one goal."""
+    write(here, "a1")
+    write(here, "b1", label=("billing",), depends="a1")
+    assert revision_status(here.target).head == "a1,b1"
+    report = verify.verify(replace_root(here), None, lambda line: None)
+    assert report.ok and [each.revision.id for each in report.revisions] == ["a1", "b1"]
+    here.go(to="a1")
+    assert drift.current(here.target).document["drift"] == []
+    here.go(to="heads")
+    found = drift.current(here.target).document
+    assert (found["drift"], found["pending"]) == ([], [])
+
+
+def test_a_relative_goal_of_a_branch_that_is_not_applied(two: Here) -> None:
+    two.go(to="a2")
+    with pytest.raises(ConfigError, match="not applied") as error:
+        flow.plan_migration(two.target, "downgrade", "billing@-1")
+    assert "AssertionError" not in str(error.value) and "db.current" in error.value.next
+
+
+def test_a_folder_without_env_py_is_named_before_anything_runs(two: Here) -> None:
+    """Not as SQL that is only known by running it."""
+    (two.project.folder / "env.py").unlink()
+    for attempt in (
+        lambda: lint.lint_project(two.target.settings),
+        lambda: flow.plan_migration(two.target, "upgrade", "heads"),
+    ):
+        with pytest.raises(ConfigError, match="no env"):
+            attempt()
+
+
 def test_several_heads_are_refused_with_the_ways_on(two: Here) -> None:
     """A merge revision, or all heads; no revision is to be rewritten."""
     with pytest.raises(Refused, match="2 heads: a2, b1") as error:

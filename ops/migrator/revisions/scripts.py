@@ -171,13 +171,26 @@ class Scripts:
 
         `to` may be several revisions of an upgrade, joined by commas.
         """
-        with self.translated(f"from {', '.join(heads) or BASE} to {to}"):
+        what = f"from {', '.join(heads) or BASE} to {to}"
+        with self.translated(what), _unreachable_refused(what):
             if direction == "upgrade":
                 if to == BASE:
                     return []
-                goal: Any = tuple(to.split(",")) if "," in to else to
+                goal: Any = self._not_below(to.split(",")) if "," in to else to
                 return self.directory._upgrade_revs(goal, heads)  # type: ignore[arg-type]  # as alembic.command does
             return self.directory._downgrade_revs(to, heads) if heads else []  # type: ignore[arg-type]
+
+    def _not_below(self, goals: list[str]) -> tuple[str, ...]:
+        """These goals without those that another one follows or depends on, which Alembic refuses.
+
+        Two heads can be such a pair: a dependency does not make a revision less of a head.
+        """
+        below = {
+            each: set(self.applied((each,))) - {each}
+            for each in goals
+            if not _RELATIVE.search(each)
+        }
+        return tuple(each for each in goals if not any(each in found for found in below.values()))
 
     def pending_steps(
         self, direction: Direction, to: str, heads: tuple[str, ...]
@@ -277,6 +290,7 @@ class Scripts:
 
         The first step starts from `heads`. Revisions run in a process without network.
         """
+        self._require_env()
         texts: list[str] = []
         problem: str | None = None
 
@@ -296,6 +310,17 @@ class Scripts:
             texts, problem = [*texts[: len(steps) - 1], ""], str(error)
         return texts, problem
 
+    def _require_env(self) -> None:
+        """Raise MigrateError (config) without env.py, through which Alembic runs all revisions."""
+        if not (Path(self.folder) / "env.py").is_file():
+            raise MigrateError(
+                "config",
+                f"revisions in {self.folder}",
+                "there is no env.py, through which Alembic runs them",
+                f"copy the project's env.py to {self.folder}, or write a revision: inv db.revision "
+                "adds a missing one",
+            )
+
     @contextmanager
     def translated(self, what: str) -> Iterator[None]:
         """Convert errors of Alembic and of revision files to MigrateError."""
@@ -313,6 +338,18 @@ class Scripts:
         except Exception as error:
             why = describe(error) + location(error, Path(self.folder))
             raise MigrateError("config", what, why, "correct the file that it names") from None
+
+
+@contextmanager
+def _unreachable_refused(what: str) -> Iterator[None]:
+    """Convert Alembic's assertion for a relative goal that these heads can't reach."""
+    try:
+        yield
+    except AssertionError:
+        why = (
+            "it is not reached from there: its branch, or so many revisions of it, are not applied"
+        )
+        raise MigrateError("config", what, why, "see: inv db.current, inv db.pending") from None
 
 
 def to_revision(script: Any) -> Revision:
