@@ -334,3 +334,18 @@ def test_the_container_that_stopped_the_task(
     found = responsible_container(task, "backend")
     assert found is not None and found.name == ended
     assert find_cause(task, "backend").container == ended
+
+
+def test_log_lines_that_repeat_are_counted() -> None:
+    """Twenty attempts to connect would bury the line that matters."""
+    stopped = crashed()
+    attempts = [f"12:00:{second:02} retry {second}: refused" for second in range(9)]
+    log = ("starting", *attempts, "giving up", "bye 1", "bye 2", "bye 3")
+    found = stop_finding(stopped, find_cause(stopped), log)
+    assert [each.text for each in found.evidence if each.source.startswith("log of")] == [
+        "starting",
+        attempts[0],
+        "(7 more lines like it)",
+        attempts[-1],
+        *log[-4:],
+    ]

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from ops.aws.facts import ContainerState, Target, TaskDefinitionArn, TaskState
@@ -27,6 +28,7 @@ from ops.ecs.rules.stop_reasons import (
 from ops.ecs.rules.stop_reasons.hints import suggestion
 
 _KILLED = (137, 143)  # exit codes of containers stopped because another one exited
+_ALIKE = 3  # log lines in a row that differ in numbers only; of more, two are printed
 _VARYING = re.compile(r"[0-9a-f]{8,}|\d+")
 _WRONG_ARCHITECTURE = re.compile(r"exec format error", re.IGNORECASE)
 _FROM_OUTSIDE = (
@@ -254,10 +256,20 @@ def _evidence(
         if each.reason:
             yield Evidence(f"DescribeTasks containers[{each.name}].reason", redact(each.reason))
     yield from checks
-    for line in redact_lines(log_lines):
+    for line in _without_repeats(redact_lines(log_lines)):
         yield Evidence(f"log of {why.container or task.id}", line)
     if log_problem:
         yield Evidence(f"log of {why.container or task.id}", f"unknown: {redact(log_problem)}")
+
+
+def _without_repeats(lines: Iterable[str]) -> Iterator[str]:
+    """The lines, with the middle of a run of lines that differ in numbers only as one count."""
+    for _, alike in groupby(lines, key=lambda line: _VARYING.sub("", line)):
+        run = list(alike)
+        if len(run) <= _ALIKE:
+            yield from run
+        else:
+            yield from (run[0], f"({len(run) - 2} more lines like it)", run[-1])
 
 
 def _template_names(task: TaskState, why: StopCause) -> dict[str, str]:
