@@ -50,6 +50,11 @@ def _driver_error(problem: BaseException) -> BaseException:
     return inner if isinstance(inner, BaseException) else problem
 
 
+def _connection_lost(problem: BaseException) -> bool:
+    """Whether the revision's connection is gone: the error is not the revision's."""
+    return isinstance(problem, sqlalchemy.exc.DBAPIError) and problem.connection_invalidated
+
+
 def sqlstate(problem: BaseException) -> str | None:
     found = _driver_error(problem)
     return found.sqlstate if isinstance(found, psycopg.Error) else None
@@ -133,6 +138,11 @@ def to_migrate_error(
             f"write it, then: {verb}",
         )
     state, remains = sqlstate(problem), _what_remains(attempt, applied, at)
+    if _connection_lost(problem) and at is None and not attempt.may_stay:
+        remains = (
+            f"the server rolls it back, unless it had committed it; {applied} before it done; "
+            f"the database's current revision is unknown"
+        )
     why = target.clean(error_text(problem)) + (
         f" ({state})" if state else location(problem, attempt.file)
     )
@@ -145,6 +155,12 @@ def to_migrate_error(
         isinstance(problem, MigrateError) and problem.kind == "timed_out"
     ):  # the next try would come too late
         return MigrateError("timed_out", what, why, f"{verb} --timeout 10m continues from there")
+    if _connection_lost(problem):
+        how = (
+            f"see where the database is (inv db.current), then: {verb}, which continues from there"
+        )
+        what = f"{direction} of revision {attempt.revision} was cut off: its connection was lost"
+        return MigrateError("failed", what, why, how)
     if state == _LOCK_TIMEOUT:
         finalizes = f"finalizes it ({'; '.join(attempt.finalize)}) and " if attempt.finalize else ""
         how = f"{_ending(attempt)}, then: {verb}, which {finalizes}continues from there"

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ops.core import ui
 from ops.core.errors import Unreachable
 from ops.ssh import connection
 from ops.ssh.connection import ConnectionLost, Host
@@ -69,7 +70,14 @@ def open_route(
             forward(bastion, parameters) as from_here,
         ):
             way = f"through the bastion {bastion.where}"
-            yield Route(from_here, bastion, way, end=lambda: _lost(bastion))
+            try:
+                yield Route(from_here, bastion, way, end=lambda: _lost(bastion))
+            except ConnectionLost:
+                raise
+            except BaseException:  # a `remote` run has connected again, and says so
+                if environment.database_run == "tunnel" and not bastion.is_alive():
+                    ui.progress(f"the connection to the bastion {bastion.where} was lost")
+                raise
 
 
 def _lost(bastion: Host) -> Unreachable | None:

@@ -344,3 +344,27 @@ def test_many_short_statements_end_at_the_time_limit_too(project: Project) -> No
         project.run(limits=replace(QUICK, total_s=2.0))
     assert error.value.kind == "timed_out" and "nothing of it remains" in error.value.why
     assert project.ask("SELECT to_regclass('a') IS NULL") == [(True,)]
+
+
+@pytest.mark.parametrize(
+    ("which", "stays"),
+    [
+        ("pid = pg_backend_pid()", "nothing of it remains, 1 before it done; the database is at"),
+        ("datname = current_database()", "the server rolls it back, unless it had committed it"),
+    ],
+)
+def test_a_lost_connection_is_not_the_revisions_failure(
+    project: Project, which: str, stays: str
+) -> None:
+    """Nobody is sent to correct a revision whose server, tunnel or network went away; and what the
+    database can't be asked any more is not claimed.
+    """
+    project.write("0001", "CREATE TABLE a (id int)", "DROP TABLE a")
+    cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {which}"
+    project.write("0002", f"CREATE TABLE b (id int); {cut} ORDER BY pid = pg_backend_pid()")
+    with pytest.raises(MigrateError) as lost:
+        project.run()
+    assert lost.value.what == "upgrade of revision 0002 was cut off: its connection was lost"
+    assert stays in lost.value.why
+    assert "correct it" not in lost.value.next and "inv db.current" in lost.value.next
+    assert project.ask("SELECT to_regclass('b')") == [(None,)]
