@@ -135,6 +135,12 @@ def test_a_steady_service_is_all_green() -> None:
         ({"state": NONE, "tasks": ()}, "backend image", "unknown", "no task is running"),
         ({"tasks": (TASK,)}, "backend tasks", "unknown", "ECS counts 2 tasks and lists 1"),
         (
+            {"tasks": (TASK, replace(TASK, status="HIBERNATED"))},
+            "backend tasks",
+            "unknown",
+            "1 are RUNNING, others HIBERNATED",
+        ),
+        (
             {"tasks": (TASK, OTHER)},
             "backend image",
             "failed",

@@ -183,9 +183,13 @@ def _tasks(facts: ServiceFacts, state: ServiceState) -> Check:
         return _failed(facts, key, f"{state.running} run{pending}, expected {state.desired}", value)
     listed = sum(task.status == "RUNNING" for task in facts.tasks)
     if listed < state.desired:
+        states = sorted({task.status for task in facts.tasks} - {"RUNNING"})
         why = (
-            f"ECS counts {state.running} tasks and lists {listed}: {state.desired - listed} "
-            f"could not be read"
+            f"ECS counts {state.running} running tasks; of those that it lists, {listed} are "
+            f"RUNNING, others {', '.join(states)}"
+            if states
+            else f"ECS counts {state.running} tasks and lists {listed}: "
+            f"{state.desired - listed} could not be read"
         )
         return Check(key, "unknown", why, service=facts.name)
     over = (
