@@ -227,7 +227,8 @@ class AwsSession:
         except OpsError as problem:
             if not rejections:
                 raise
-            if type(problem) is Unreachable:  # no cause of its own was found
+            expected = any(problem is each for each in (answers or {}).values())
+            if type(problem) is Unreachable and not expected:  # no cause of its own was found
                 problem = refusal(what, rejections[0], self.program)
             problem.untouched = True
             raise problem from None

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import urlsplit
 
+from ops.aws.errors import AwsRefused
 from ops.aws.session import AwsSession
 from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
 from ops.core.errors import OpsError, Refused, Unreachable
@@ -59,7 +60,12 @@ def distribution(cloud: AwsSession, id: str) -> Distribution:
 
 
 def _items(found: dict[str, Any]) -> Sequence[Any]:
-    """The items of a CloudFront list, which omits `Items` if `Quantity` is 0."""
+    """The items of a CloudFront list, which omits `Items` if `Quantity` is 0.
+
+    Raises KeyError for a page after which others follow, and that does not say where.
+    """
+    if found.get("IsTruncated") and not found.get("NextMarker"):
+        raise KeyError("NextMarker")
     return found["Items"] if found["Quantity"] else ()
 
 
@@ -89,10 +95,11 @@ def invalidate(cloud: AwsSession, id: str, paths: Sequence[str], reference: str)
 
     The same `reference` and paths return the existing invalidation.
     """
-    busy = Unreachable(
+    busy = AwsRefused(
         f"invalidation of distribution {id}",
-        "CloudFront has too many in progress (TooManyInvalidationsInProgress)",
-        "inv cdn.status; when they are completed, again",
+        "CloudFront has too many in progress, so it changed nothing "
+        "(TooManyInvalidationsInProgress)",
+        "inv cdn.status; run it again when they are completed",
     )
     batch = {"Paths": {"Quantity": len(paths), "Items": list(paths)}, "CallerReference": reference}
     what = f"CloudFront distribution {id} (cloudfront:CreateInvalidation)"

@@ -72,6 +72,32 @@ def _two_pages(
     httpserver.expect_request("/").respond_with_handler(answer)
 
 
+def test_a_log_page_that_names_itself_as_the_next_ends_the_search(
+    httpserver: HTTPServer, cloud_at: Any
+) -> None:
+    """It would be read for ever."""
+    _two_pages(httpserver, "nextToken", {"events": []}, {"events": [], "nextToken": "next"})
+    query = logs.LogQuery(GROUP, 0)
+    with pytest.raises(Unreachable, match="same token was received twice"):
+        list(logs.filter_pages(cloud_at(httpserver.url_for("")), query))
+
+
+def test_a_list_of_distributions_that_is_cut_is_not_read_as_whole(
+    httpserver: HTTPServer, cloud_at: Any
+) -> None:
+    """A page after which others follow, without the marker of the next."""
+    body = (
+        '<DistributionList xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Marker/>'
+        "<MaxItems>100</MaxItems><IsTruncated>true</IsTruncated><Quantity>0</Quantity>"
+        "</DistributionList>"
+    )
+    httpserver.expect_request("/2020-05-31/distribution").respond_with_data(
+        body, content_type="text/xml"
+    )
+    with pytest.raises(Unreachable, match="answered without NextMarker"):
+        cloudfront.distributions(cloud_at(httpserver.url_for("")))
+
+
 def _deployment(name: str, created: int) -> dict[str, Any]:
     return {"serviceDeploymentArn": name, "createdAt": created, "status": "IN_PROGRESS"}
 

@@ -49,7 +49,7 @@ BY_CODE = (
     "UnsupportedFeatureException",
     "BlockedException",
     "ConflictException",
-    "TooManyInvalidationsInProgress",
+    "UpdateInProgressException",
     "AnExceptionOfTomorrow",
 )
 
@@ -87,6 +87,16 @@ def test_a_rejected_change_is_refused_whatever_its_code(
         assert "it changed nothing" in error.why and "not with these values" in error.why
         assert ("quota" in error.next) is ("Limit" in code or "Quota" in code)
         assert ("has ended" in error.next) is ("InProgress" in code or "Conflict" in code)
+
+
+def test_too_many_invalidations_have_their_own_advice(
+    httpserver: HTTPServer, cloud_at: Any
+) -> None:
+    """An answer that is expected is not replaced by the general refusal."""
+    _answer(httpserver, 400, "TooManyInvalidationsInProgress")
+    with pytest.raises(AwsRefused, match="too many in progress, so it changed nothing") as raised:
+        CHANGES["CreateInvalidation"](cloud_at(httpserver.url_for("/")))
+    assert raised.value.next.startswith("inv cdn.status") and raised.value.untouched
 
 
 @pytest.mark.parametrize("name", CHANGES)

@@ -143,6 +143,8 @@ def filter_page(
     Raises Refused if the group does not exist. Differs between places: an emulation may ignore
     pattern and prefix, so the caller filters again.
     """
+    from botocore.exceptions import PaginationError
+
     name = query.group.name
     why = f"CloudWatch Logs answered ResourceNotFoundException in {cloud.region}"
     gone = Refused(f"log group {name} does not exist", why, "correct log_group in invoke.yaml")
@@ -160,7 +162,10 @@ def filter_page(
             )
             for each in answer["events"]
         )
-        return found, answer.get("nextToken") or None
+        following = answer.get("nextToken") or None
+        if following and following == token:  # it would be read for ever
+            raise PaginationError(message="the same token was received twice")
+        return found, following
 
 
 def stream_names(cloud: AwsSession, group: LogGroupRef, prefix: str) -> tuple[str, ...]:
