@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from ops.core import ui
+from ops.core.invocation import invocation
 from ops.migrations import lint
 from ops.migrations.lint import Review
 from ops.migrations.plan import MigrationPlan, confirm, plan_migration
@@ -48,7 +49,7 @@ class MigrationPreview:
     @property
     def text(self) -> str:
         parts = [self.plan.steps_as_text(), self.review.as_text(), self.plan.losses_as_text()]
-        summary = "\n".join(filter(None, parts))
+        summary = invocation.as_typed("\n".join(filter(None, parts)))  # the SQL is left as it is
         return f"{summary}\n\n{self.plan.text}".strip("\n")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ops.migrations.rules.lint import LintProblem, RevisionScript, format_problems, problems
+from ops.migrations.rules.statements import indexes_by_table, parse
 
 WARNED = LintProblem(
     "0007",
@@ -97,6 +98,21 @@ def test_what_concurrently_leaves_half_done(
     known = frozenset({"public.ev", "public.ev_id"})
     found = problems(RevisionScript("0007", sql), (), known)
     assert [(each.rule, each.level, each.waived is not None) for each in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("sql", "name"),
+    [
+        ("CREATE INDEX i ON ev (id)", "i"),
+        ("CREATE INDEX i ON public.ev (id)", "public.i"),
+        ("CREATE INDEX ON ONLY public.ev (id, at)", "public.ev_id_at_idx"),
+        ("CREATE UNIQUE INDEX ON ev ((id + 1)) INCLUDE (at)", "ev_expr_at_idx"),
+        ('CREATE INDEX "I" ON ev (id)', '"I"'),
+    ],
+)
+def test_an_index_without_a_name_has_postgresqls(sql: str, name: str) -> None:
+    ((index, _),) = indexes_by_table(parse(sql))
+    assert index == name
 
 
 @pytest.mark.parametrize(

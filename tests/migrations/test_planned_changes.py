@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ops.core.errors import Refused
+from ops.core.invocation import invocation
 from ops.migrations.adopt import Adoption
 from ops.migrations.migrate import Migration
 from ops.migrations.run import RunOptions
@@ -67,6 +68,17 @@ def test_a_preview_has_review_losses_and_sql(here: Here) -> None:
     assert text.startswith("  1  Downgrade 0001")
     assert text.index("expected duration") < text.index("0001 takes away table a: 1 row")
     assert text.index("takes away") < text.index("-- downgrade 0001")
+
+
+def test_a_preview_names_its_undo_as_it_is_typed_and_leaves_the_sql(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `-f FILE`, an undo without it would run on another database."""
+    monkeypatch.setattr(invocation, "options", "-f other.yaml ")
+    here.project.write("0001", "COMMENT ON SCHEMA public IS 'inv db.downgrade'")
+    text = migration(here, "upgrade").preview().text
+    assert "undo: inv -f other.yaml db.downgrade takes 0001 back" in text
+    assert "IS 'inv db.downgrade'" in text
 
 
 def test_nothing_to_do_is_a_plan_without_steps(here: Here) -> None:

@@ -294,17 +294,21 @@ def partitioned(statements: tuple[Statement, ...]) -> frozenset[str]:
 
 
 def indexes_by_table(statements: tuple[Statement, ...]) -> tuple[tuple[str, str], ...]:
-    """The named indexes that these statements create, each with its table.
-
-    An index is in the schema of its table.
-    """
+    """The indexes that these statements create, each with its table, whose schema it is in."""
     return tuple(
-        (f"{schema}{dot}{identifier(each.tree.idxname)}", table)
+        (f"{schema}{dot}{identifier(_index_name(each.tree))}", table)
         for each in statements
-        if each.kind == "IndexStmt" and each.tree.idxname
+        if each.kind == "IndexStmt"
         for table in each.tables
         for schema, dot, _ in [table.rpartition(".")]
     )
+
+
+def _index_name(tree: Any) -> str:
+    """The name that CREATE INDEX gives, else PostgreSQL's own, if that is free and short enough."""
+    parameters = (*tree.indexParams, *(tree.indexIncludingParams or ()))
+    columns = [each.name or "expr" for each in parameters]
+    return str(tree.idxname or "_".join([tree.relation.relname, *columns, "idx"]))
 
 
 def is_same_relation(name: str, other: str) -> bool:
