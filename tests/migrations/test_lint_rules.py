@@ -143,6 +143,25 @@ def test_a_transaction_that_stays_prepared_is_an_error() -> None:
         assert [each.rule for each in found] == expected
 
 
+@pytest.mark.parametrize("letters", ["e", "é", "ää", "ñ😀", "日本語の説明" * 9])
+def test_letters_of_any_language_leave_statements_whole(letters: str) -> None:
+    """Neither is Alembic's COMMIT taken for the revision's, nor a statement cut within a letter."""
+    seed = f"INSERT INTO a VALUES ('{letters}')"
+    detach = f'ALTER TABLE ev DETACH PARTITION "{letters}" CONCURRENTLY'
+    sql = (
+        f"BEGIN /* Alembic */;\n\n-- {letters}\n\n{seed};\n\nCOMMIT /* Alembic */;\n\n{detach};\n\n"
+        "BEGIN /* Alembic */;\n\nINSERT INTO alembic_version (version_num) VALUES ('0007');\n\n"
+        f"UPDATE a SET b = '{letters}';\n\nCOMMIT /* Alembic */;\n"
+    )
+    found = problems(RevisionScript("0007", sql), ())
+    assert [(each.rule, each.line) for each in found] == [
+        ("concurrently-not-alone", 9),
+        ("detach-left-pending", 9),
+        ("whole-table-write", 15),
+    ]
+    assert [each.sql for each in parse(sql)] == [seed, detach, f"UPDATE a SET b = '{letters}'"]
+
+
 def test_a_line_is_where_the_statement_stands() -> None:
     """Comments and empty lines before a statement are not it; Alembic's own statements are passed
     over.

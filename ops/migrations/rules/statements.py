@@ -77,8 +77,7 @@ def _parse_all(sql: str) -> tuple[Statement, ...]:
         at = next((each for each in error.args[1:] if isinstance(each, int)), 0)
         line = sql[:at].count("\n") + 1
         raise Unparsable(str(error.args[0]).split("\n")[0], line) from None
-    data = sql.encode()  # locations are bytes
-    return tuple(_statement(raw, data) for raw in found)
+    return tuple(_statement(raw, sql) for raw in found)
 
 
 def runs_alone(statement: Statement) -> bool:
@@ -194,12 +193,13 @@ def try_parse(sql: str) -> tuple[Statement, ...] | None:
         return None
 
 
-def _statement(raw: Any, data: bytes) -> Statement:
-    end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(data)
-    text = data[raw.stmt_location : end].decode()
+def _statement(raw: Any, sql: str) -> Statement:
+    """One statement; pglast's locations are characters, unlike the bytes of PostgreSQL's parser."""
+    end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(sql)
+    text = sql[raw.stmt_location : end]
     kind = type(raw.stmt).__name__
     tables = tuple(dict.fromkeys(_changed_tables(raw.stmt)))
-    before = data[: raw.stmt_location].decode() + text[: len(text) - len(text.lstrip())]
+    before = sql[: raw.stmt_location] + text[: len(text) - len(text.lstrip())]
     body = "\n".join(
         line
         for line in text.strip().splitlines()
