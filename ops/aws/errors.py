@@ -75,6 +75,7 @@ _NO_CREDENTIALS = frozenset(
     }
 )
 _MFA = "RefreshWithMFAUnsupportedError"  # botocore asks for a code once in a process
+_MFA_CODE = re.compile(r"MultiFactorAuthentication failed|\bTokenCode\b", re.IGNORECASE)
 _NO_LOGIN = frozenset({"SSOTokenLoadError"})
 _WRONG_PROFILE = frozenset(
     {
@@ -130,6 +131,9 @@ def translate_error(
     found: dict[str, Any] = answered.get("Error", {}) if isinstance(answered, dict) else {}
     name = str(found.get("Code") or type(error).__name__)
     message = _first_line(found.get("Message") or error)
+    if _MFA_CODE.search(str(error)):  # STS's AccessDenied, or a code of another length
+        why = f"the MFA code was not accepted ({name}: {one_line(error)})"
+        return CredentialsRefused(what, why, "run it again, and type a new code")
     for cause in (_credentials_error, _denied_action, _unreachable_error, _profile_hint):
         problem = cause(what, name, message, profile, endpoint)
         if problem:

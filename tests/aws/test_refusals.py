@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
@@ -22,7 +22,7 @@ from ops.aws import ecs, ecs_tasks, rds, session
 from ops.aws.errors import AwsRefused, translate_error
 from ops.cdn import cloudfront
 from ops.core.apply import Journal, StepHandlers, apply
-from ops.core.errors import ConfigError, Denied, OpsError, Refused
+from ops.core.errors import ConfigError, CredentialsRefused, Denied, OpsError, Refused
 from ops.core.plan import Plan
 from ops.deploy.run import verdict_of
 from tests.core.test_apply import One
@@ -313,6 +313,28 @@ def test_a_profile_that_cannot_be_loaded(
     printed = capsys.readouterr().err
     assert "GetPassWarning" not in printed
     assert not printed or printed.endswith("\n"), "the error begins a line of its own"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError(
+            {
+                "Error": {
+                    "Code": "AccessDenied",
+                    "Message": "MultiFactorAuthentication failed with invalid MFA one time pass "
+                    "code.",
+                }
+            },
+            "AssumeRole",
+        ),
+        ParamValidationError(report="Invalid length for parameter TokenCode, value: 3"),
+    ],
+)
+def test_a_wrong_mfa_code_is_no_missing_permission(error: Exception) -> None:
+    found = translate_error("identity", error, "ours")
+    assert isinstance(found, CredentialsRefused) and "the MFA code was not accepted" in found.why
+    assert found.next == "run it again, and type a new code"
 
 
 @pytest.mark.parametrize(

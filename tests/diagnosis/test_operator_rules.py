@@ -57,13 +57,16 @@ def test_a_refusal_of_aws_is_the_only_root(
 
 
 @pytest.mark.parametrize(
-    "code", ["RefreshWithMFAUnsupportedError", "FileNotFoundError", "CredentialsNotLoaded"]
+    "code",
+    ["RefreshWithMFAUnsupportedError", "FileNotFoundError", "CredentialsNotLoaded", "AccessDenied"],
 )
 def test_credentials_that_cannot_be_loaded_are_the_only_root(code: str) -> None:
     """The advice is the error's own, since it names the setting that fails."""
     refusal = {"code": code, "message": "no code", "login": "run it on a terminal"}
     unread = {key: f"{key}: {code}" for key in healthy() if key not in ("aws/identity", "sweep")}
-    found = find({"aws/identity": {"refused": refusal}, "sweep": healthy()["sweep"]}, unread)
+    answered = clocks("2026-11-28T03:00:00+00:00") if code == "AccessDenied" else {}
+    identity = {"refused": refusal, **answered}
+    found = find({"aws/identity": identity, "sweep": healthy()["sweep"]}, unread)
     assert causes(found) == ["credentials_missing"]
     assert found.roots[0].candidate.finding.fix == ("run it on a terminal",)
 

@@ -61,11 +61,6 @@ def _refusal(incident: Incident) -> tuple[str, str]:
     return str(refused.get("code", "")), str(refused.get("message", ""))
 
 
-def _is_answer(incident: Incident) -> bool:
-    """Whether the refusal is AWS's own: botocore's has no clocks."""
-    return "machine_clock" in (incident.content("aws/identity") or {})
-
-
 def clock_offset_s(incident: Incident) -> float | None:
     """Seconds by which this machine's clock is ahead of AWS's; None if unknown."""
     found = incident.content("aws/identity") or {}
@@ -197,14 +192,14 @@ def credentials_missing(incident: Incident) -> Iterator[Candidate]:
     """This machine has no credentials for AWS, or cannot load those of the profile."""
     found = (incident.content("aws/identity") or {}).get("refused") or {}
     code, answered = str(found.get("code", "")), (*_EXPIRED, *_SSO, *_INVALID, *_CLOCK_CODES)
-    not_loaded = bool(found.get("login")) and code not in answered and not _is_answer(incident)
-    if code in _MISSING or not_loaded:
+    not_loaded = bool(found.get("login")) and code not in answered
+    if code in _MISSING or (not_loaded and not _clock_is_wrong(incident)):
         yield _refused(
             incident,
             "credentials_missing",
             "AWS: this machine has no usable credentials",
             (str(found.get("login") or _login(incident)),),
-            "nothing was sent to AWS",
+            "no call to AWS could be signed",
         )
 
 
