@@ -255,7 +255,8 @@ def test_a_watcher_is_told_at_once_which_run_it_is(far: Far) -> None:
     """`latest` may be another run by the time that a watcher comes back."""
     far.start()
     far.end()
-    assert far.ask("attach", "latest", "0")[0] == {"run": "r1", "offset": 0}
+    first = far.ask("attach", "latest", "0")[0]
+    assert (first["run"], first["offset"], first["about"]["direction"]) == ("r1", 0, "upgrade")
 
 
 def test_a_cancelled_run_says_so_in_the_audit(far: Far) -> None:

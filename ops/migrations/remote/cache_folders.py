@@ -48,8 +48,8 @@ class CacheFolder:
 
 
 def candidates(configured: str) -> list[str]:
-    """The folders to examine, the configured one first."""
-    return list(dict.fromkeys([configured, *_OTHERS]))
+    """The folders to examine, the configured one first; no shell expands its `~`."""
+    return list(dict.fromkeys([configured.removeprefix("~/"), *_OTHERS]))
 
 
 def latest(folders: Iterable[CacheFolder]) -> CacheFolder | None:

@@ -5,15 +5,33 @@ They are written for old Pythons too, so that a host with one is named and not a
 
 from __future__ import annotations
 
+# `.files` of a bundle has their number: what cleans up /tmp and /var/tmp removes single files
+_WHOLE = """
+def whole(folder):
+    count = 0
+    for _, folders, files in os.walk(folder):
+        folders[:] = [each for each in folders if each != "__pycache__"]
+        count += len(files)
+    try:
+        with open(os.path.join(folder, ".files")) as file:
+            return count - 1 == int(file.read())
+    except (IOError, OSError, ValueError):
+        return count > 0  # installed before there was a number
+"""
+
 # prints one JSON document; the arguments are the environment and the folders to examine
-PROBE = """
+PROBE = (
+    """
 import json, os, platform, stat, sys, sysconfig
+"""
+    + _WHOLE
+    + """
 libc, version = platform.libc_ver()
 musl = "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "")
 number = [int(each or 0) for each in (version.split(".") + ["0", "0"])[:2]]
 def names(folder):
     found = os.listdir(folder) if os.path.isdir(folder) else []
-    names = [each for each in found if each[0] != "."]
+    names = [each for each in found if each[0] != "." and whole(os.path.join(folder, each))]
     age = lambda each: os.path.getmtime(os.path.join(folder, each))
     return sorted(names, key=age, reverse=True)
 def foreign(path):
@@ -52,12 +70,17 @@ libc = "musl" if musl else libc or "other"
 print(json.dumps({"version": list(sys.version_info[:2]), "machine": platform.machine(),
     "libc": libc, "libc_version": number, "folders": [examine(each) for each in sys.argv[2:]]}))
 """
+)
 
 # the exit code of INSTALL if the folder can't take the bundle; stderr has the reason
 CANNOT_WRITE = 73
 # unpacks the archive on stdin; the arguments are the cache folder, a kind, and the bundle's name
-INSTALL = """
+INSTALL = (
+    """
 import os, shutil, stat, sys, tarfile, tempfile
+"""
+    + _WHOLE
+    + """
 cache, kind, name = sys.argv[1:]
 root = os.path.join(cache, kind)
 making = None
@@ -73,7 +96,15 @@ try:
     with tarfile.open(fileobj=sys.stdin.buffer, mode="r|gz") as archive:
         archive.extraction_filter = getattr(tarfile, "data_filter", None)
         archive.extractall(making)
-    os.rename(making, os.path.join(root, name))
+    count = sum(len(files) for _, _, files in os.walk(making))
+    with open(os.path.join(making, ".files"), "w") as file:
+        file.write(str(count))
+    target = os.path.join(root, name)
+    if os.path.isdir(target) and not whole(target):
+        broken = tempfile.mkdtemp(prefix=".making-", dir=root)
+        os.rename(target, os.path.join(broken, name))
+        shutil.rmtree(broken, ignore_errors=True)
+    os.rename(making, target)
 except OSError as error:
     if not os.path.isdir(os.path.join(root, name)):
         print(error.strerror or error, file=sys.stderr)
@@ -82,3 +113,4 @@ finally:
     if making:
         shutil.rmtree(making, ignore_errors=True)
 """
+)
