@@ -19,7 +19,7 @@ from ops.core.errors import ConfigError
 from ops.terraform import files, image_variables, plan_files, program
 from ops.terraform.errors import WantsInit
 from ops.terraform.facts import SavedPlan
-from ops.terraform.render import plan_lines, print_plan
+from ops.terraform.render import plan_lines, print_drift, print_plan
 from ops.terraform.rules import plan_diff, plan_review
 from ops.terraform.rules.allowed import addresses_to_allow
 from ops.terraform.rules.plan_diff import ResourceChange
@@ -287,7 +287,7 @@ def drift(workspace: TerraformWorkspace, *, wait_s: float = 0.0) -> DriftReport:
         wait_s=wait_s,
     )
     plan_files.discard(planned.saved)
-    print_plan((), planned.drift)
+    print_drift(planned.drift)
     known = planned.contents.configuration is not None
     empty = known and not planned.contents.prior_addresses and not planned.contents.resource_drift
     return DriftReport(planned.environment, planned.drift, empty)

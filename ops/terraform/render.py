@@ -19,9 +19,7 @@ def plan_lines(
     Drift comes first, then the changes, destroys and replacements first. `notes` are what it does
     besides resource changes, `warnings` what makes its effect uncertain.
     """
-    if drift:
-        yield "changed outside of Terraform (drift):", False
-        yield from _change_lines(drift)
+    yield from _drift_lines(drift)
     if changes:
         yield "Terraform would:", False
         yield from _change_lines(changes)
@@ -30,6 +28,12 @@ def plan_lines(
     for warning in warnings:
         yield f"warning: {warning}", False
     yield summary(changes, notes) if changes or not drift else f"{len(drift)} drifted", False
+
+
+def _drift_lines(drift: Sequence[ResourceChange]) -> Iterator[tuple[str, bool]]:
+    if drift:
+        yield "changed outside of Terraform (drift):", False
+        yield from _change_lines(drift)
 
 
 def _change_lines(changes: Iterable[ResourceChange]) -> Iterator[tuple[str, bool]]:
@@ -45,7 +49,16 @@ def print_plan(
     warnings: Sequence[str] = (),
 ) -> None:
     """Print the lines of a plan on stderr."""
-    for line, alarming in plan_lines(changes, drift, notes, warnings):
+    _print_lines(plan_lines(changes, drift, notes, warnings))
+
+
+def print_drift(drift: Sequence[ResourceChange]) -> None:
+    """Print changes made outside of Terraform on stderr; nothing if there are none."""
+    _print_lines(_drift_lines(drift))
+
+
+def _print_lines(lines: Iterable[tuple[str, bool]]) -> None:
+    for line, alarming in lines:
         if alarming:
             _print_red(line)
         else:

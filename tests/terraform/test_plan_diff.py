@@ -337,6 +337,18 @@ def test_drift_that_terraform_ignores_is_none(listed: set[str], fields: list[str
     assert len(drift(gone, ignored={"aws_lb.main": frozenset({"all"})})) == 1
 
 
+def test_drift_is_in_the_past_tense() -> None:
+    """A resource that was deleted by hand is not reported as one that Terraform destroys."""
+    gone = resource("aws_lb.gone", ["delete"], {"name": "a"}, None)
+    moved = resource("aws_lb.moved", ["update"], {"name": "a"}, {"name": "b"})
+    found = drift(parsed(drift=(gone, moved)))
+    assert [row.lines()[0] for row in found] == [
+        "  - DELETED aws_lb.gone",
+        "  ~ changed aws_lb.moved",
+    ]
+    assert found[0].destroys and found[0].alarming
+
+
 TAGS = {"Owner": "core", "Cost": "1"}
 
 

@@ -82,6 +82,7 @@ _VERBS: Mapping[Action, str] = {
     "defer": "defers to a later plan",
     "unknown": "does something UNKNOWN to",
 }
+_OUTSIDE_VERBS: Mapping[Action, str] = {"update": "changed", "delete": "DELETED"}
 _ROUTINE_VERB = "makes a new revision of"
 _ORDER: tuple[Action, ...] = (
     "unknown",
@@ -120,6 +121,7 @@ class ResourceChange:
     imported: bool = False
     because: str = ""
     actions: tuple[str, ...] = ()
+    outside: bool = False  # it was made already, outside of Terraform
 
     @property
     def destroys(self) -> bool:
@@ -143,7 +145,9 @@ class ResourceChange:
 
     @property
     def verb(self) -> str:
-        """What is done to the resource; in capitals if it is alarming."""
+        """What is done to the resource, or was; in capitals if it is alarming."""
+        if self.outside and self.action in _OUTSIDE_VERBS:
+            return _OUTSIDE_VERBS[self.action]
         return _ROUTINE_VERB if self.routine else _VERBS[self.action]
 
     def lines(self) -> tuple[str, ...]:
@@ -221,7 +225,8 @@ def drift(
     )
     if dynamic is not None:
         real = (_only_configured(plan, each, dynamic) for each in real)
-    return tuple(each for each in real if each.fields or each.action != "update")
+    rows = (each for each in real if each.fields or each.action != "update")
+    return tuple(replace(each, outside=True) for each in rows)
 
 
 def _without_expected(
