@@ -1,4 +1,4 @@
-"""Terraform's uncommitted variable files, compared with those of the last release."""
+"""Terraform's uncommitted input files, compared with those of the last release."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ops.terraform.program import TerraformProgram
 
 
 def confirm(context: DeployContext, tf: TerraformProgram) -> None:
-    """Ask for confirmation if variable files changed since the last release, or may have.
+    """Ask for confirmation if input files changed since the last release, or may have.
 
     The digests are kept in `context`, for the record. Raises Refused on no.
     """
@@ -30,9 +30,7 @@ def confirm(context: DeployContext, tf: TerraformProgram) -> None:
     read = gather(**{name: partial(_read_all_records, context.platform, name) for name in services})
     unread = [f"{name}: {found.why}" for name, found in read.items() if isinstance(found, Unknown)]
     if unread:
-        what = (
-            "it is unknown whether Terraform's variable files have changed since the last release"
-        )
+        what = "it is unknown whether Terraform's input files have changed since the last release"
         ui.confirm(f"{what} ({unread[0]})", yes=context.request.yes)
         return
     last = last_inputs(
@@ -40,7 +38,7 @@ def confirm(context: DeployContext, tf: TerraformProgram) -> None:
     )
     if last is None or last.terraform_inputs is None:
         ui.progress(
-            "  variable files: no earlier release has recorded them, so there is nothing to compare"
+            "  input files: no earlier release has recorded them, so there is nothing to compare"
         )
         return
     changed = changed_inputs(last.terraform_inputs, now)
@@ -68,11 +66,11 @@ def _read_all_records(platform: Platform, service: str) -> tuple[ReleaseRecord, 
 
 
 def refuse_moved(context: DeployContext, tf: TerraformProgram) -> None:
-    """Raise Refused if a variable file changed since the confirmation."""
+    """Raise Refused if an input file changed since the confirmation."""
     moved = changed_inputs(context.terraform_inputs or {}, inputs.digests(tf))
     if moved:
         raise Refused(
-            f"Terraform's variable files have changed during the {context.kind}",
+            f"Terraform's input files have changed during the {context.kind}",
             ", ".join(moved),
             f"run it again: {context.command}",
         )

@@ -9,13 +9,13 @@ from ops.preflight.facts import TerraformFacts
 def terraform_facts(platform: Platform) -> TerraformFacts:
     """Run `terraform version` and read the directory's files.
 
-    Raises ConfigError for a missing program, directory or variable file, and for a wrapper.
+    Raises ConfigError for a missing program, directory or input file, and for a wrapper.
     """
     from ops.terraform import files, image_variables, inputs, program
     from ops.tools import git
 
     tf = program.connect(platform.settings)
-    found = sorted(inputs.variable_files(tf))
+    found = sorted(inputs.input_files(tf))
     tracked = git.tracked(tf.directory, found)
     return TerraformFacts(
         tf.location.name,

@@ -181,6 +181,23 @@ def _module_folders(directory: Path) -> dict[str, Path] | None:
     return modules | found
 
 
+def configuration_files(directory: Path) -> list[Path]:
+    """Return the files of the root module and of local modules, but not of fetched ones.
+
+    Without a readable list of the modules, those of the root module alone.
+    """
+    fetched = (directory / DATA_FOLDER).resolve()
+    folders = {each.resolve() for each in (_module_folders(directory) or {}).values()}
+    local = {directory, *(each for each in folders if not each.is_relative_to(fetched))}
+    found = {
+        path.resolve(): path
+        for folder in sorted(local, key=lambda each: each != directory)
+        for pattern in ("*.tf", "*.tf.json")
+        for path in sorted(folder.glob(pattern))
+    }
+    return list(found.values())
+
+
 def service_blocks(directory: Path) -> tuple[Block, ...]:
     """The `aws_ecs_service` resources of a root module and of the local modules that it calls.
 

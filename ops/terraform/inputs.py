@@ -1,4 +1,4 @@
-"""Inputs of a Terraform plan that git does not have: variable files and TF_VAR_* variables.
+"""Inputs of a Terraform plan that git does not have: ignored files and TF_VAR_* variables.
 
 Only digests are recorded, so that a change can be noticed later without the values.
 """
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ops.core.errors import ConfigError
+from ops.terraform import files
 from ops.terraform.program import TerraformProgram
 from ops.tools import git
 
@@ -25,11 +26,11 @@ _DIGEST_BYTES = 8
 
 
 def digests(tf: TerraformProgram) -> dict[str, str]:
-    """Return variable file or TF_VAR_* name → digest, of all that is not committed.
+    """Return file or TF_VAR_* name → digest, of all that is not committed.
 
     Raises ConfigError for an unreadable file.
     """
-    paths = sorted(variable_files(tf))
+    paths = sorted(input_files(tf))
     tracked = git.tracked(tf.directory, paths)
     found = {
         os.path.relpath(path, tf.directory): _read(path) for path in paths if path not in tracked
@@ -40,10 +41,17 @@ def digests(tf: TerraformProgram) -> dict[str, str]:
     return {name: _digest(name, content) for name, content in sorted(found.items())}
 
 
-def variable_files(tf: TerraformProgram) -> set[Path]:
-    """Return the automatic and configured variable files, and init's -backend-config."""
+def input_files(tf: TerraformProgram) -> set[Path]:
+    """Return variable files, init's -backend-config, and the configuration with local modules.
+
+    `override.tf` is in most teams' .gitignore, and changes a plan like any other file.
+    """
     configured = [name for name in (tf.backend_config, *tf.var_files) if name]
-    return {*_automatic_files(tf.directory), *(tf.directory / name for name in configured)}
+    return {
+        *_automatic_files(tf.directory),
+        *(tf.directory / name for name in configured),
+        *files.configuration_files(tf.directory),
+    }
 
 
 def _automatic_files(directory: Path) -> Iterator[Path]:
@@ -55,9 +63,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ConfigError(
-            f"Terraform's variable file {path}", str(error), "make it readable"
-        ) from None
+        raise ConfigError(f"Terraform file {path}", str(error), "make it readable") from None
 
 
 def _digest(name: str, content: bytes) -> str:

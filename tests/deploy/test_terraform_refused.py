@@ -226,11 +226,22 @@ def test_a_variable_file_that_is_gone_or_new_is_a_question_too(scene: Scene) -> 
     assert "more.auto.tfvars was added" in refuse_question(scene)
 
 
+def test_an_ignored_configuration_file_is_a_question_too(scene: Scene) -> None:
+    """`override.tf` in .gitignore changes a plan without a commit."""
+    file = scene.ground.root / ".gitignore"
+    file.write_text(file.read_text() + "override.tf\n")
+    scene.ground.commit()
+    assert applied(scene)
+    assert "override.tf" not in released(scene)["terraform_inputs"]
+    (scene.ground.directory / "override.tf").write_text("# nothing yet\n")
+    assert "override.tf was added since the last release" in refuse_question(scene)
+
+
 def test_records_that_cannot_be_read_are_a_question(scene: Scene) -> None:
     """Unknown is not the same as unchanged."""
     client = scene.platform.cloud.client("s3")
     client.delete_bucket(Bucket="states")
-    assert "it is unknown whether Terraform's variable files have changed" in refuse_question(scene)
+    assert "it is unknown whether Terraform's input files have changed" in refuse_question(scene)
 
 
 def refuse_question(scene: Scene) -> str:

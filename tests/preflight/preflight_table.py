@@ -488,7 +488,7 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
         "terraform",
         "ok",
         {"terraform": replace(TERRAFORM, initialised=False, untracked=("secret.tfvars",))},
-        "Terraform 1.11.4, init will run, variable files that git does not have: secret.tfvars",
+        "Terraform 1.11.4, init will run, files that git does not have: secret.tfvars",
     ),
     ("terraform", "refuse", {"terraform": NO}, "it did not answer"),
     (

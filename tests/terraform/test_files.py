@@ -15,6 +15,7 @@ from ops.terraform import program
 from ops.terraform.environment import child_environment
 from ops.terraform.files import (
     LOCK_FILE,
+    configuration_files,
     declared_variables,
     dynamic_blocks,
     fingerprint,
@@ -175,6 +176,22 @@ def test_ignored_attributes_of_a_json_file(
     """An object, or a list of objects, for every block."""
     (tmp_path / "x.tf.json").write_text(json.dumps({"resource": resources}))
     assert ignored_attributes(tmp_path) == ({"a.b": found} if found else {})
+
+
+def test_configuration_files_of_local_modules(tmp_path: Path) -> None:
+    """Modules that `init` fetches are not the team's files."""
+    names = ("main.tf", "override.tf", "net/x.tf.json", ".terraform/modules/vpc/main.tf")
+    for name in (*names, "net/notes.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    modules = [{"Key": "", "Dir": "."}, {"Key": "vpc", "Dir": ".terraform/modules/vpc"}]
+    modules += [{"Key": "net", "Dir": "net"}, {"Key": "again", "Dir": "net"}]
+    listed = tmp_path / ".terraform/modules/modules.json"
+    listed.write_text(json.dumps({"Modules": modules}))
+    found = [str(path.relative_to(tmp_path)) for path in configuration_files(tmp_path)]
+    assert found == ["main.tf", "override.tf", "net/x.tf.json"]
+    listed.write_text("{")
+    assert len(configuration_files(tmp_path)) == 2
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

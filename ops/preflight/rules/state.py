@@ -78,7 +78,7 @@ def _terraform_summary(found: TerraformFacts) -> str:
     if not found.initialised:
         parts.append("init will run")
     if found.untracked:
-        parts.append(f"variable files that git does not have: {join_limited(found.untracked)}")
+        parts.append(f"files that git does not have: {join_limited(found.untracked)}")
     return ", ".join(parts)
 
 
