@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 from invoke.exceptions import ParseError
@@ -15,8 +16,11 @@ from invoke.parser.argument import Argument
 from invoke.parser.context import ParserContext
 
 from ops.core.errors import ConfigError
+from ops.postgres.access import Direction
 from ops.tasks.arguments import PairedPositional
+from ops.tasks.db import _migration
 from ops.tasks.program import OpsProgram
+from ops.tasks.shared import Session
 from tests import front_door
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,3 +156,13 @@ def test_a_refused_core_option_is_a_document_with_json() -> None:
     """As every other error."""
     done = front_door.inv(ROOT, ("--dry", "status", "--json"), {}, 60)
     assert done.returncode == 2 and done.stdout.startswith('{"error": {"what": "--dry with status"')
+
+
+@pytest.mark.parametrize("options", [{"to": ""}, {"to": " "}, {"accept_edit": ""}])
+@pytest.mark.parametrize("direction", ["upgrade", "downgrade"])
+def test_an_empty_goal_is_not_the_default(direction: Direction, options: dict[str, str]) -> None:
+    """`--to "$REVISION"` without that variable would migrate to another revision."""
+    given = {"to": None, "accept_edit": None, **options}
+    with pytest.raises(ConfigError, match="its value is empty") as error:
+        _migration(cast("Session", None), direction, **given)
+    assert next(iter(options)).replace("_", "-") in error.value.next
