@@ -28,11 +28,11 @@ def test_an_old_python_is_described(tmp_path: Path) -> None:
     assert (folder["path"], folder["problem"]) == (str(tmp_path), "") and folder["free"] > 0
 
 
-def installed(cache: Path) -> list[str]:
+def installed(cache: Path, kind: str = "site") -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", PROBE, "here", str(cache)], capture_output=True, check=True
     )
-    names: list[str] = json.loads(done.stdout)["folders"][0]["there"]["site"]
+    names: list[str] = json.loads(done.stdout)["folders"][0]["there"][kind]
     return names
 
 
@@ -58,7 +58,9 @@ def test_a_bundle_that_lost_files_is_installed_again(tmp_path: Path) -> None:
     assert installed(cache) == ["abc"] and (library / "two.py").exists()
     assert [each.name for each in (cache / "site").iterdir()] == ["abc"]
     (cache / "site" / "abc" / ".files").unlink()  # as installed by an earlier version
-    assert installed(cache) == ["abc"]
+    (cache / "code" / "old").mkdir(parents=True)
+    (cache / "code" / "old" / "engine.py").touch()
+    assert (installed(cache), installed(cache, "code")) == ([], ["old"])
 
 
 def test_the_home_folder_may_be_written_as_a_tilde() -> None:

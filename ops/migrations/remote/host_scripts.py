@@ -16,7 +16,8 @@ def whole(folder):
         with open(os.path.join(folder, ".files")) as file:
             return count - 1 == int(file.read())
     except (IOError, OSError, ValueError):
-        return count > 0  # installed before there was a number
+        # an earlier version's: its engine may watch a run, its libraries are copied again
+        return count > 0 and os.path.basename(os.path.dirname(folder)) == "code"
 """
 
 # prints one JSON document; the arguments are the environment and the folders to examine
