@@ -77,7 +77,10 @@ def dash_value(task: str, label: str, value: str) -> ConfigError:
 
 
 class StrictArgument(Argument):
-    """An argument whose value never begins with `-`, and is an integer where one is expected."""
+    """An argument whose value is not empty, no option, and an integer where one is expected.
+
+    An empty value is mostly that of a script's unset variable, and must not mean the default.
+    """
 
     def __init__(self, like: Argument, owner: Callable[[], OpsTask]) -> None:
         """Replace the argument `like` of a task.
@@ -110,6 +113,12 @@ class StrictArgument(Argument):
         """Raise ConfigError (exit code 2) for a value that the task must not see."""
         label = self.names[0] if self.positional else f"--{self.names[0]}"
         help_command = f"inv {self.owner().path} --help"
+        if not value.strip():
+            raise ConfigError(
+                f"{label} '{value}'",
+                "its value is empty, as of a variable that is not set",
+                "name a value" if self.positional else f"name a value, or leave {label} out",
+            )
         if value.startswith("-"):
             raise dash_value(self.owner().path, label, value)
         if self.kind is int:

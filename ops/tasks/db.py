@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ops.core.errors import ConfigError, Refused
+from ops.core.errors import Refused
 from ops.tasks.shared import Session, ops_task
 
 if TYPE_CHECKING:
@@ -51,16 +51,6 @@ def _refuse_by_task(session: Session, task: str) -> None:
         )
 
 
-def _require_values(**options: str | None) -> None:
-    """Raise ConfigError for an option with an empty value, such as a script's unset variable."""
-    for name, value in options.items():
-        if value is not None and not value.strip():
-            option = f"--{name.replace('_', '-')}"
-            raise ConfigError(
-                f"{option} ''", "its value is empty", f"name a value, or leave {option} out"
-            )
-
-
 def _lock_wait_s(session: Session) -> float | None:
     """The value of `--lock-wait`; None if it was not given: the configured one applies."""
     return session.lock_wait_s() if session.lock_wait else None
@@ -81,7 +71,6 @@ def _migration(
     from ops.migrations.run import RunOptions
     from ops.migrations.snapshot import SNAPSHOT_S
 
-    _require_values(to=to, accept_edit=accept_edit)
     return Migration.planned(
         _target(session),
         direction,
@@ -128,7 +117,6 @@ def adopt(session: Session, to: str | None = None) -> None:
     """
     from ops.migrations.adopt import Adoption
 
-    _require_values(to=to)
     session.carry_out(Adoption.planned(_target(session), to, _lock_wait_s(session)))
 
 
@@ -162,7 +150,6 @@ def sql(session: Session, to: str | None = None, downgrade: bool = False) -> Non
     """Print the SQL that db.upgrade (or db.downgrade) would run; nothing is changed."""
     from ops.migrations import plan as flow
 
-    _require_values(to=to)
     direction: Direction = "downgrade" if downgrade else "upgrade"
     session.report(flow.plan_migration(_target(session), direction, to))
 
@@ -216,7 +203,6 @@ def revision(
     """Write a new revision after the newest one, with upgrade and downgrade to be filled in."""
     from ops.migrations.authoring import new_revision as flow
 
-    _require_values(from_sql=from_sql)
     session.report(flow.write_revision(session.settings, message, from_sql, autogenerate, merge))
 
 

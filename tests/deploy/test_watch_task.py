@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 
 import pytest
 
+from ops.aws import ecs
+from ops.core.errors import Refused
+from ops.deploy.operations import attach
+from ops.ecs import live_display
 from tests.checkout import Checkout
 from tests.deploy import deploying as world
+from tests.terraform.fake_terraform import FAMILY, Scene
 from tests.waiting import until
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(300)]
@@ -69,3 +75,14 @@ def test_a_watch_of_a_rollout_that_fails_has_its_exit_code(platform: Checkout) -
 def test_bad_options_are_three_lines(platform: Checkout, words: tuple[str, ...]) -> None:
     done = platform.inv(*words)
     assert done.returncode == 2 and done.stderr.count("\n") <= 5, done.stderr
+
+
+def test_a_service_that_is_being_deleted_is_refused(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is in flight, and that is no success."""
+    found = ecs.service(scene.platform.cloud, "main", FAMILY)
+    assert found is not None
+    monkeypatch.setattr(ecs, "service", lambda *_: replace(found, status="DRAINING"))
+    with pytest.raises(Refused, match="it is DRAINING"):
+        attach.attach(scene.platform, FAMILY, live_display.create_display())

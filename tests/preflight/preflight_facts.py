@@ -36,6 +36,7 @@ COMMIT = Commit(
 )
 ENDPOINT = {"path": "/api/health"}
 NO = Unknown("it did not answer")
+DISTRIBUTION = Distribution("E1", "d1.cloudfront.net", "Deployed", True, ("example.com",), "")
 SERVICE = Service(
     ecs_service="dev-backend",
     container="backend",
@@ -119,7 +120,7 @@ READY = ReleaseFacts(
     schema=SchemaRevision(None),
     answers=(Answer("/api/health", 200, "application/json", 0.1),),
     absent_content=AbsentContent(),
-    distribution=Distribution("E1", "d1.cloudfront.net", "Deployed", True, ("example.com",), ""),
+    distribution=DISTRIBUTION,
 )
 TAGGED: dict[str, Any] = {
     "requested_tag": "v1",

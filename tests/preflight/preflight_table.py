@@ -16,6 +16,7 @@ from ops.tools.facts import AbsentContent, EngineInfo, LocalImage
 from tests.preflight.preflight_facts import (
     CHECKOUT,
     DEPLOYMENT,
+    DISTRIBUTION,
     FULL,
     GROUP,
     NO,
@@ -466,6 +467,7 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("health-path", "unknown", {"target_groups": NO}, "it did not answer"),
     ("cdn", "ok", {}, "E1 (example.com): /*"),
     ("cdn", "refuse", {"distribution": NO}, "it did not answer"),
+    ("cdn", "warn", {"distribution": replace(DISTRIBUTION, enabled=False)}, "disabled): /*"),
     ("context", "ok", {}, "complete"),
     ("context", "ok", TAGGED, "not needed"),
     ("context", "ok", {"absent_content": NO, "image": image()}, "is in ECR already"),

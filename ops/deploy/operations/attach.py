@@ -104,14 +104,18 @@ def attach(
 ) -> AttachResult:
     """Watch the deployment in flight to its verdict, then probe the endpoints.
 
-    Raises Refused for a service that ECS does not have, Cancelled for an interrupt. Its verdict is
-    "started" if the operator detached.
+    Raises Refused for a service that ECS does not have or is deleting, Cancelled for an interrupt.
+    Its verdict is "started" if the operator detached.
     """
     environment, service = platform.settings.environment, platform.settings.service(name)
     state = ecs.service(platform.cloud, environment.cluster, service.ecs_service)
     if state is None:
         why = f"cluster {environment.cluster} has no such active service"
         raise Refused(f"service {service.ecs_service}", why, "inv preflight")
+    if state.status != "ACTIVE":
+        raise Refused(
+            f"service {service.ecs_service}", f"it is {state.status}", f"inv {name}.status"
+        )
     deployment = in_flight(state)
     found = deployment or state.primary
     result = AttachResult(

@@ -137,4 +137,7 @@ def cdn(facts: ReleaseFacts, environment: Environment) -> CheckResult:
             facts.distribution,
             f"set environments.{facts.environment}.cdn, or --skip cdn",
         )
-    return ok(f"{facts.distribution}: {join_limited(paths)}")
+    what = f"{facts.distribution}: {join_limited(paths)}"
+    if not facts.distribution.enabled:
+        return warn(f"{what}; visitors reach nothing of a disabled distribution", "inv cdn.status")
+    return ok(what)
