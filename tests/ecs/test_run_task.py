@@ -112,12 +112,12 @@ def test_a_plan_changes_nothing(platform: Checkout) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        (["run", "--command="], 2, "the command is empty"),
+        (["run", "--command="], 2, "its value is empty"),
         (["run"], 2, "--command is missing"),
         (["run", "--command", "sh -c 'open"], 2, "No closing quotation"),
         (["run", "--command", "ls", "--container", "worker"], 2, "its containers are: backend"),
         (["run", "--command", "ls", "--timeout", "soon"], 2, "--timeout soon"),
-        (["exec", "--command="], 2, "the command is empty"),
+        (["exec", "--command="], 2, "its value is empty"),
         (["exec", "--command", "ls"], 3, "session-manager-plugin was not found on PATH"),
     ],
 )

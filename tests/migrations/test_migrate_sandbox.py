@@ -254,7 +254,7 @@ def test_where_nothing_can_be_done_three_lines_say_so(platform: Checkout) -> Non
     cases: tuple[tuple[tuple[str, ...], dict[str, Any], str], ...] = (
         (("db.upgrade", "--to", "nope"), {}, "revision nope"),
         (("db.current",), {"INVOKE_ENV": "dev"}, "profile davidshaevel-dev"),
-        (("db.revision", ""), {}, "needs a description"),
+        (("db.revision", ""), {}, "its value is empty"),
     )
     for words, environment, says in cases:
         done = platform.inv(*words, **environment)
